@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/* Copyright (c) The aomalloc developers */
+
+/*
+ * oneway: memory that only ever flows from one thread to another. Threads form pairs; the even one allocates 64 bytes,
+ * writes the first 8 and puts the block into the pair's ring, the odd one takes it out, reads the 8 bytes and frees it.
+ * The ring holds 1024 blocks, has one writer on either side and no lock; who finds it full or empty calls sched_yield,
+ * since there may be more threads than cores. At one thread, that thread fills the ring by a step's worth and empties
+ * it.
+ *
+ * A thread's operations are the blocks that passed through its hands, so the figure is wall time per block and pair of
+ * threads. It includes the ring, which is the same for all allocators.
+ */
+#include "harness.h"
+
+#include <sched.h>
+
+#define RING_BLOCKS 1024u
+#define ONEWAY_STEP 256u
+
+/* head and tail count up for ever. Each side keeps a copy of the other's counter, and looks again only when it seems
+ * stuck. */
+struct ring {
+    _Alignas(BENCH_APART_BYTES) atomic_uint tail; /* written by the allocating side */
+    unsigned head_seen;
+    _Alignas(BENCH_APART_BYTES) atomic_uint head; /* written by the freeing side */
+    unsigned tail_seen;
+    _Alignas(BENCH_APART_BYTES) void *blocks[RING_BLOCKS];
+};
+
+static struct ring rings[BENCH_MAX_THREADS];
+
+static bool push(struct ring *ring, void *block)
+{
+    unsigned tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
+    if (tail - ring->head_seen == RING_BLOCKS) {
+        /* acquire: pairs with pop's release, the place must have been read before it is written again. */
+        ring->head_seen = atomic_load_explicit(&ring->head, memory_order_acquire);
+        if (tail - ring->head_seen == RING_BLOCKS)
+            return false;
+    }
+    ring->blocks[tail % RING_BLOCKS] = block;
+    atomic_store_explicit(&ring->tail, tail + 1, memory_order_release);
+    return true;
+}
+
+static void *pop(struct ring *ring)
+{
+    unsigned head = atomic_load_explicit(&ring->head, memory_order_relaxed);
+    if (ring->tail_seen == head) {
+        /* acquire: pairs with push's release, which publishes the place and the block's content. */
+        ring->tail_seen = atomic_load_explicit(&ring->tail, memory_order_acquire);
+        if (ring->tail_seen == head)
+            return NULL;
+    }
+    void *block = ring->blocks[head % RING_BLOCKS];
+    atomic_store_explicit(&ring->head, head + 1, memory_order_release);
+    return block;
+}
+
+static bool stopping(void)
+{
+    return atomic_load_explicit(&bench_stopping, memory_order_relaxed);
+}
+
+static uint64_t produce(struct ring *ring, uint64_t ops)
+{
+    for (uint64_t i = 0; i < ops; i++) {
+        void *block = bench_take(64);
+        bench_touch(block);
+        while (!push(ring, block)) {
+            if (stopping()) {
+                bench_free(block);
+                return i;
+            }
+            sched_yield();
+        }
+    }
+    return ops;
+}
+
+static void consume_block(void *block)
+{
+    (void)*(volatile uint64_t *)block;
+    bench_free(block);
+}
+
+static uint64_t consume(struct ring *ring, uint64_t ops)
+{
+    for (uint64_t i = 0; i < ops; i++) {
+        void *block;
+        while ((block = pop(ring)) == NULL) {
+            if (stopping())
+                return i;
+            sched_yield();
+        }
+        consume_block(block);
+    }
+    return ops;
+}
+
+static struct ring *ring_of(const struct bench_thread *thread)
+{
+    return &rings[thread->index / 2];
+}
+
+static uint64_t step(struct bench_thread *thread, uint64_t ops)
+{
+    struct ring *ring = ring_of(thread);
+    if (thread->threads == 1)
+        return consume(ring, produce(ring, ops));
+    return thread->index % 2 == 0 ? produce(ring, ops) : consume(ring, ops);
+}
+
+/* What is still in the ring when the time is over; all threads have ended their steps by now. */
+static void leave(struct bench_thread *thread)
+{
+    void *block;
+    if (thread->index % 2 == 0)
+        while ((block = pop(ring_of(thread))) != NULL)
+            consume_block(block);
+}
+
+const struct bench_workload bench_oneway = {.step_ops = ONEWAY_STEP, .step = step, .leave = leave};
