@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: MIT */
+/* Copyright (c) The aomalloc developers */
+
+/* The entry points: route by size, answer NULL, set errno. No algorithm lives here. */
+#include <errno.h>
+#include <string.h>
+
+#include "aomalloc.h"
+#include "large.h"
+#include "mapping.h"
+#include "page_map.h"
+#include "variant.h"
+
+#define AOMA_NEW_FILL 0xa5
+
+#define FAULT_FOREIGN "not a block: not from this heap"
+#define FAULT_INSIDE "not a block: inside a block or between blocks"
+
+/* ---- shortage ---- */
+
+/* Everything that is held back for speed goes back; whether that was anything. */
+static bool reclaim(void)
+{
+    bool runs = aoma_variant_reclaim();
+
+    return aoma_mapping_flush() || runs;
+}
+
+/* A free block of a larger class is better than none; bounded by the number of classes. */
+static void *alloc_from_larger_class(unsigned class)
+{
+    void *block = NULL;
+
+    while (!block && ++class < AOMA_CLASSES)
+        block = aoma_variant_alloc_existing(class);
+    return block;
+}
+
+static AOMA_COLD void *alloc_small_when_short(unsigned class)
+{
+    void *block = reclaim() ? aoma_variant_alloc(class) : NULL;
+
+    if (!block)
+        block = alloc_from_larger_class(class);
+    if (!block)
+        errno = ENOMEM;
+    return block;
+}
+
+static AOMA_NOINLINE void *alloc_large(size_t size, size_t align, bool *clean)
+{
+    void *block = NULL;
+
+    if (size <= AOMA_MAX_REQUEST_BYTES && align <= AOMA_MAX_REQUEST_BYTES - size) {
+        block = aoma_large_alloc(size, align, clean);
+        if (!block && reclaim())
+            block = aoma_large_alloc(size, align, clean);
+    }
+    if (!block)
+        errno = ENOMEM;
+    return block;
+}
+
+/* ---- allocation ---- */
+
+AOMA_INLINE void *alloc_class(unsigned class)
+{
+    void *block = aoma_variant_alloc(class);
+
+    if (aoma_unlikely(!block))
+        block = alloc_small_when_short(class);
+    if (AOMA_CHECKS_DEBUG && block)
+        memset(block, AOMA_NEW_FILL, aoma_class_bytes(class));
+    return block;
+}
+
+AOMA_EXPORT void *AO_malloc(size_t size)
+{
+    bool clean;
+
+    if (aoma_likely(size <= AOMA_CLASS_MAX_BYTES))
+        return alloc_class(aoma_class_of(size));
+    return alloc_large(size, 1, &clean);
+}
+
+AOMA_EXPORT void *AO_calloc(size_t count, size_t size)
+{
+    bool clean = false;
+    size_t bytes;
+    void *block;
+
+    if (__builtin_mul_overflow(count, size, &bytes)) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    if (bytes <= AOMA_CLASS_MAX_BYTES)
+        block = alloc_class(aoma_class_of(bytes));
+    else
+        block = alloc_large(bytes, 1, &clean);
+    if (block && !clean)
+        memset(block, 0, bytes);
+    return block;
+}
+
+/* Blocks stand at multiples of their size from the start of a run, which is aligned to a chunk. */
+static unsigned class_with_alignment(size_t alignment, size_t size)
+{
+    unsigned class = aoma_class_of(size > alignment ? size : alignment);
+
+    while (class < AOMA_CLASSES && (aoma_class_bytes(class) & (alignment - 1)) != 0)
+        class++;
+    return class;
+}
+
+AOMA_EXPORT void *AO_aligned_alloc(size_t alignment, size_t size)
+{
+    bool clean;
+
+    if (alignment == 0 || (alignment & (alignment - 1)) != 0) {
+        errno = EINVAL;
+        return NULL;
+    }
+    if (alignment <= AOMA_UNIT_BYTES)
+        return AO_malloc(size);
+    if (alignment <= AOMA_CHUNK_BYTES && size <= AOMA_CLASS_MAX_BYTES) {
+        unsigned class = class_with_alignment(alignment, size);
+        void *block = class < AOMA_CLASSES ? aoma_variant_alloc(class) : NULL;
+        if (block)
+            return block;
+    }
+    return alloc_large(size, alignment, &clean);
+}
+
+/* ---- finding the run of a block ---- */
+
+static AOMA_COLD AOMA_NORETURN void fail_foreign(const char *function, const void *block)
+{
+    aoma_fail(function, block, FAULT_FOREIGN);
+}
+
+/* A run of the entry's segment for which address is the begin of a block; aborts otherwise. */
+AOMA_INLINE struct aoma_run *find_run(uintptr_t entry, const void *block, const char *function)
+{
+    struct aoma_segment *segment = (struct aoma_segment *)entry;
+    uintptr_t address = (uintptr_t)block;
+    struct aoma_run *run = &segment->run[(address >> AOMA_CHUNK_SHIFT) % AOMA_SEGMENT_CHUNKS];
+
+    /* A branch, so that the processor guesses that this is the first chunk and need not wait for the load. */
+    if (aoma_unlikely(run->head_delta != 0))
+        run -= run->head_delta;
+    if (aoma_unlikely(!aoma_run_is_block(run, address))) {
+        if (aoma_anchor_state(aoma_load_acquire(&run->anchor)) == AOMA_RUN_EMPTY)
+            fail_foreign(function, block);
+        aoma_fail(function, block, FAULT_INSIDE);
+    }
+    return run;
+}
+
+static AOMA_NOINLINE void free_mapping(void *block, uintptr_t entry)
+{
+    if (entry == 0)
+        fail_foreign("AO_free", block);
+    aoma_mapping_give(block, entry, "AO_free");
+}
+
+AOMA_EXPORT void AO_free(void *block)
+{
+    if (aoma_unlikely(!block))
+        return;
+    uintptr_t entry = aoma_page_map_get((uintptr_t)block);
+    if (aoma_unlikely(entry == 0 || (entry & AOMA_ENTRY_TAGS))) {
+        free_mapping(block, entry);
+        return;
+    }
+    aoma_variant_free(find_run(entry, block, "AO_free"), block, "AO_free");
+}
+
+/* ---- size and resizing ---- */
+
+AOMA_EXPORT size_t AO_malloc_usable_size(const void *block)
+{
+    static const char function[] = "AO_malloc_usable_size";
+
+    if (!block)
+        return 0;
+    uintptr_t entry = aoma_page_map_get((uintptr_t)block);
+    if (entry == 0)
+        fail_foreign(function, block);
+    if (entry & AOMA_ENTRY_TAGS)
+        return aoma_mapping_bytes(block, entry, function);
+    struct aoma_run *run = find_run(entry, block, function);
+    aoma_run_check_live(run, block, function, AOMA_CHECKS_DEBUG);
+    return run->block_bytes;
+}
+
+static void *move_block(void *block, size_t old_bytes, size_t size)
+{
+    void *moved = AO_malloc(size);
+
+    if (moved) {
+        memcpy(moved, block, old_bytes < size ? old_bytes : size);
+        AO_free(block);
+    }
+    return moved;
+}
+
+static void *realloc_mapping(void *block, uintptr_t entry, size_t size)
+{
+    static const char function[] = "AO_realloc";
+    size_t old_bytes = aoma_mapping_bytes(block, entry, function);
+
+    if (size > AOMA_SEGMENT_BYTES && size <= AOMA_MAX_REQUEST_BYTES) {
+        void *resized = aoma_mapping_resize(block, entry, size, function);
+        if (resized)
+            return resized;
+    }
+    return move_block(block, old_bytes, size);
+}
+
+/* A shorter block stays where it is while it fills at least half of its place. */
+static bool fits(size_t block_bytes, size_t size)
+{
+    return size <= block_bytes && size >= block_bytes / 2;
+}
+
+AOMA_EXPORT void *AO_realloc(void *block, size_t size)
+{
+    static const char function[] = "AO_realloc";
+
+    if (!block)
+        return AO_malloc(size);
+    uintptr_t entry = aoma_page_map_get((uintptr_t)block);
+    if (entry == 0)
+        fail_foreign(function, block);
+    if (entry & AOMA_ENTRY_TAGS)
+        return realloc_mapping(block, entry, size);
+    struct aoma_run *run = find_run(entry, block, function);
+    aoma_run_check_live(run, block, function, AOMA_CHECKS_DEBUG);
+    if (aoma_run_is_large(run)) {
+        if (size > AOMA_CLASS_MAX_BYTES && size <= AOMA_MAX_REQUEST_BYTES && aoma_large_resize(run, size))
+            return block;
+    } else if (fits(run->block_bytes, size)) {
+        return block;
+    }
+    return move_block(block, run->block_bytes, size);
+}
+
+/* ---- the heap as a whole ---- */
+
+AOMA_EXPORT void AO_malloc_enable_mmap(void)
+{
+    aoma_source_enable_mmap();
+}
+
+AOMA_EXPORT void AO_malloc_set_limit(size_t bytes)
+{
+    aoma_source_set_limit(bytes);
+}
+
+AOMA_EXPORT size_t AO_malloc_trim(void)
+{
+    size_t bytes;
+
+    if (!aoma_source_mmap_enabled())
+        return 0;
+    (void)aoma_variant_reclaim();
+    bytes = aoma_mapping_flush();
+    for (uint32_t number = 0; number < aoma_segment_numbers(); number++) {
+        struct aoma_segment *segment = aoma_segment_by_number(number);
+        if (segment)
+            bytes += aoma_segment_purge(segment);
+    }
+    return bytes;
+}
+
+AOMA_EXPORT int AO_malloc_add_region(void *mem, size_t bytes)
+{
+    uintptr_t low = (uintptr_t)mem;
+    uintptr_t high = low + bytes;
+
+    if (mem && high >= low && bytes >= AOMA_CHUNK_BYTES) {
+        aoma_segment_install_static(); /* so that it is known as part of the heap */
+        high &= ~(uintptr_t)AOMA_CHUNK_MASK;
+        low = (low + AOMA_CHUNK_MASK) & ~(uintptr_t)AOMA_CHUNK_MASK;
+        if (low < high && !aoma_segment_overlaps(low, high) && aoma_segment_add_region(low, high))
+            return 0;
+    }
+    errno = EINVAL;
+    return -1;
+}
+
+/* ---- what was built ---- */
+
+AOMA_EXPORT int AO_malloc_is_lock_free(void)
+{
+    return AO_MALLOC_IS_LOCK_FREE;
+}
+
+AOMA_EXPORT const char *AO_malloc_variant(void)
+{
+    return aoma_variant_name();
+}
+
+AOMA_EXPORT int AO_malloc_version(void)
+{
+    return AOMALLOC_VERSION;
+}

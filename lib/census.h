@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/* Copyright (c) The aomalloc developers */
+
+/* Counts and validates the whole heap, for tests and for the check level `expensive`. Exact while no other thread is inside the library. */
+#ifndef AOMA_CENSUS_H
+#define AOMA_CENSUS_H
+
+#include <stddef.h>
+
+#include "run.h"
+
+struct aoma_census {
+    size_t segments;
+    size_t chunks_owned;
+    size_t chunks_taken;
+    size_t chunks_in_runs; /* equal to chunks_taken, unless a thread holds some or was killed holding some */
+    size_t runs[4];        /* by enum aoma_run_state; EMPTY ones are not counted */
+    size_t large;          /* of the FULL ones */
+    size_t blocks;         /* of all runs but the large ones */
+    size_t blocks_free;
+};
+
+void aoma_census_take(struct aoma_census *census);
+
+/* Aborts unless the run's list has count blocks, each where a block may be. Waits for no one: a list that keeps changing is not judged. */
+void aoma_census_check_run(const struct aoma_run *run);
+
+#endif /* AOMA_CENSUS_H */

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/* Copyright (c) The aomalloc developers */
+
+/*
+ * Address space from the operating system. All AS-safe on Linux (bare system calls behind the C library's wrappers), all keep errno.
+ * Sizes are multiples of the page size; the callers' units are, up to a page of one chunk.
+ */
+#ifndef AOMA_OS_H
+#define AOMA_OS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Zero-filled, readable and writable memory, or NULL. */
+void *aoma_os_map(size_t bytes);
+/* Address space without access, as the target of aoma_os_move, or NULL. */
+void *aoma_os_reserve(size_t bytes);
+void aoma_os_unmap(void *mem, size_t bytes);
+/* Gives the memory back; the range stays mapped and reads as zero. False if the kernel refused: content unknown. */
+bool aoma_os_purge(void *mem, size_t bytes);
+/* Grows or shrinks a mapping where it is. */
+bool aoma_os_resize(void *mem, size_t old_bytes, size_t new_bytes);
+/* Moves a mapping's pages onto a reservation of new_bytes. */
+bool aoma_os_move(void *mem, size_t old_bytes, void *target, size_t new_bytes);
+
+#endif /* AOMA_OS_H */

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/* Copyright (c) The aomalloc developers */
+
+#include "page_map.h"
+
+struct aoma_ptr aoma_page_map_root[(size_t)1 << AOMA_PAGE_MAP_ROOT_BITS];
+
+/* Leaves for the time before mmap: two for a static heap that lies across a leaf's border, the rest for regions. */
+static struct aoma_page_map_leaf static_leaves[AOMA_PAGE_MAP_LEAVES_STATIC];
+static struct aoma_word static_leaves_taken; /* a bit each */
+
+static struct aoma_page_map_leaf *take_static_leaf(void)
+{
+    uint64_t taken = aoma_load_relaxed(&static_leaves_taken);
+    unsigned i;
+
+    do {
+        i = aoma_lowest_bit(~taken);
+        if (i >= AOMA_PAGE_MAP_LEAVES_STATIC)
+            return NULL;
+    } while (!aoma_cas_full(&static_leaves_taken, &taken, taken | (uint64_t)1 << i));
+    return &static_leaves[i];
+}
+
+static void return_leaf(struct aoma_page_map_leaf *leaf, struct aoma_spare *spare)
+{
+    size_t i = (size_t)(leaf - static_leaves);
+
+    if (leaf >= static_leaves && i < AOMA_PAGE_MAP_LEAVES_STATIC)
+        aoma_fetch_clear_full(&static_leaves_taken, (uint64_t)1 << i);
+    else
+        aoma_source_metadata_return(leaf, sizeof *leaf, spare);
+}
+
+static bool install_leaf(struct aoma_ptr *slot, struct aoma_spare *spare)
+{
+    struct aoma_page_map_leaf *leaf = take_static_leaf();
+
+    if (!leaf)
+        leaf = aoma_source_metadata(sizeof *leaf, spare);
+    if (!leaf)
+        return false;
+    if (!aoma_ptr_cas_full(slot, NULL, leaf))
+        return_leaf(leaf, spare); /* never published, so still all zero */
+    return true;
+}
+
+static struct aoma_ptr *root_slot(uintptr_t address)
+{
+    return &aoma_page_map_root[address >> (AOMA_SEGMENT_SHIFT + AOMA_PAGE_MAP_LEAF_BITS)];
+}
+
+static struct aoma_hint *entry_of(uintptr_t address)
+{
+    struct aoma_page_map_leaf *leaf = aoma_ptr_load_acquire(root_slot(address));
+
+    return &leaf->entry[(address >> AOMA_SEGMENT_SHIFT) & ((1u << AOMA_PAGE_MAP_LEAF_BITS) - 1)];
+}
+
+bool aoma_page_map_reserve(uintptr_t low, uintptr_t high, struct aoma_spare *spare)
+{
+#if UINTPTR_MAX > 0xffffffffu
+    if ((high - 1) >> AOMA_ADDRESS_BITS)
+        return false;
+#endif
+    struct aoma_ptr *last = root_slot(high - 1);
+
+    for (struct aoma_ptr *slot = root_slot(low); slot <= last; slot++) {
+        if (!aoma_ptr_load_acquire(slot) && !install_leaf(slot, spare))
+            return false;
+    }
+    return true;
+}
+
+size_t aoma_page_map_missing_leaves(uintptr_t low, uintptr_t high)
+{
+    size_t left = AOMA_PAGE_MAP_LEAVES_STATIC - (size_t)__builtin_popcountll(aoma_load_relaxed(&static_leaves_taken));
+    size_t missing = 0;
+
+    for (struct aoma_ptr *slot = root_slot(low); slot <= root_slot(high - 1); slot++)
+        missing += !aoma_ptr_load_acquire(slot);
+    return missing > left ? missing - left : 0;
+}
+
+bool aoma_page_map_replace(uintptr_t address, uintptr_t expected, uintptr_t entry)
+{
+    size_t seen = expected;
+
+    return aoma_hint_cas(entry_of(address), &seen, entry);
+}
+
+void aoma_page_map_set(uintptr_t address, uintptr_t entry)
+{
+    aoma_hint_set(entry_of(address), entry);
+}
+
+void aoma_page_map_fill_interior(uintptr_t low, uintptr_t high, uintptr_t entry)
+{
+    uintptr_t window = (low & ~(uintptr_t)AOMA_SEGMENT_MASK) + AOMA_SEGMENT_BYTES;
+
+    for (; window < high; window += AOMA_SEGMENT_BYTES)
+        aoma_hint_set(entry_of(window), entry);
+}

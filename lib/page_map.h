@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+/* Copyright (c) The aomalloc developers */
+
+/*
+ * Address -> what is there, per window of a segment's size: two levels, the root constant-initialised to "nothing".
+ *
+ * An entry is one of
+ *   0                                nothing of ours
+ *   address of a struct aoma_segment (its alignment leaves the low two bits 0); once set it stays
+ *   pages << 2 | AOMA_ENTRY_MAPPING  an own mapping of so many pages begins at this window's first byte
+ *   AOMA_ENTRY_INTERIOR              a window further inside an own mapping
+ * Who may write: an entry of 0 by whoever has just been given that address space by the system (nobody else can claim it), a segment's by
+ * CAS from 0, a mapping's by CAS by the thread that frees or resizes it, so that of two frees only one succeeds.
+ * Leaves are published by CAS and never taken away.
+ */
+#ifndef AOMA_PAGE_MAP_H
+#define AOMA_PAGE_MAP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "atomics.h"
+#include "compiler.h"
+#include "source.h"
+#include "units.h"
+
+#define AOMA_ENTRY_MAPPING ((uintptr_t)1)
+#define AOMA_ENTRY_INTERIOR ((uintptr_t)2)
+#define AOMA_ENTRY_TAGS ((uintptr_t)3)
+#define AOMA_ENTRY_SHIFT 2
+
+struct aoma_page_map_leaf {
+    struct aoma_hint entry[1u << AOMA_PAGE_MAP_LEAF_BITS];
+};
+
+extern struct aoma_ptr aoma_page_map_root[(size_t)1 << AOMA_PAGE_MAP_ROOT_BITS];
+
+/*
+ * The entry of any address, also of one that was never ours. The root's acquire pairs with the CAS that published the leaf. The entry
+ * itself is read relaxed: a legitimate caller got its pointer through a happens-before chain from the entry's writer.
+ */
+AOMA_INLINE uintptr_t aoma_page_map_get(uintptr_t address)
+{
+    uintptr_t window = address >> AOMA_SEGMENT_SHIFT;
+    size_t root = (size_t)(window >> AOMA_PAGE_MAP_LEAF_BITS);
+
+#if UINTPTR_MAX > 0xffffffffu
+    if (aoma_unlikely(root >> AOMA_PAGE_MAP_ROOT_BITS))
+        return 0;
+#endif
+    struct aoma_page_map_leaf *leaf = aoma_ptr_load_acquire(&aoma_page_map_root[root]);
+    if (aoma_unlikely(!leaf))
+        return 0;
+    return aoma_hint_get(&leaf->entry[window & ((1u << AOMA_PAGE_MAP_LEAF_BITS) - 1)]);
+}
+
+/* Makes sure that entries of [low, high) can be set; false when there is no memory for a leaf. */
+bool aoma_page_map_reserve(uintptr_t low, uintptr_t high, struct aoma_spare *spare);
+
+/* How many leaves that would need from elsewhere than the static ones. */
+size_t aoma_page_map_missing_leaves(uintptr_t low, uintptr_t high);
+
+/* On a reserved address: sets the entry if it is expected. */
+bool aoma_page_map_replace(uintptr_t address, uintptr_t expected, uintptr_t entry);
+
+/* On a reserved address of a range that the caller holds. */
+void aoma_page_map_set(uintptr_t address, uintptr_t entry);
+
+/* On reserved addresses: sets the entries of all windows that begin in (low, high), the first one at low excepted. */
+void aoma_page_map_fill_interior(uintptr_t low, uintptr_t high, uintptr_t entry);
+
+#endif /* AOMA_PAGE_MAP_H */

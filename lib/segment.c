@@ -1,0 +1,453 @@
+/* SPDX-License-Identifier: MIT */
+/* Copyright (c) The aomalloc developers */
+
+/*
+ * Correctness. A chunk has at most one holder: whoever set its bit in `taken` by a CAS that saw it clear, until that holder clears it. Bits are
+ * level-triggered (clear means free whatever happened before), so the words need no version: a CAS that succeeds on a value
+ * that went away and came back takes chunks that are free now.
+ *
+ * (1) Nobody can take a chunk before it is in `owned`, and owned is set last when memory is added. Adding is idempotent, so any number
+ *     of threads may add the static heap at once and a thread that stops half-way delays nobody.
+ * (2) `dirty` and `pinned` bits of a chunk are written by its holder (or before it is owned); `taken` is cleared after them with full
+ *     order, which pairs with the CAS of the next holder.
+ * (3) A segment's window -> segment entry in the page map, once set, stays; so do banks. A pointer to a segment is good for ever.
+ * (4) Free ranges are found through the index: whoever makes a free range of 2^k chunks appear raises order k (index.c).
+ *
+ * Progress: lock-free; each retried CAS failed because another thread took or gave chunks of the same segment. Bounded: a search tries
+ * at most AOMA_SEGMENT_TRIES segments that might be too fragmented, then only such as promise a range that is long enough.
+ */
+#include "fail.h"
+#include "index.h"
+#include "os.h"
+#include "page_map.h"
+#include "segment.h"
+
+/* Segments tried whose longest free range may be just too short: more than a 2 MiB heap has. */
+#define AOMA_SEGMENT_TRIES 8u
+
+/* Kept unpurged: this much, and 1/8 of what is mapped. Below it the next allocations save the page faults. */
+#define AOMA_DIRTY_KEPT_BYTES (4 * AOMA_MIB)
+#define AOMA_DIRTY_KEPT_SHIFT 3
+
+/* A segment's dirty free chunks before it is worth a system call, unless all of it is free. */
+#define AOMA_PURGE_CHUNKS 16u
+
+static struct aoma_hint static_installed;      /* 0 -> 1 once; a hint: installing again is harmless */
+static struct aoma_counter numbers_taken;      /* beyond the static segments' */
+static struct aoma_counter dirty_free;         /* chunks' and other layers' bytes: a sum of relaxed additions, exact when all is quiet */
+
+uint32_t aoma_segment_numbers(void)
+{
+    size_t numbers = AOMA_STATIC_SEGMENTS + aoma_counter_get(&numbers_taken);
+
+    return numbers < AOMA_MAX_SEGMENTS ? (uint32_t)numbers : AOMA_MAX_SEGMENTS;
+}
+
+struct aoma_segment *aoma_segment_by_number(uint32_t number)
+{
+    struct aoma_bank *bank = aoma_index_bank(number >> AOMA_BANK_SHIFT);
+    struct aoma_segment *segment = bank ? &bank->segment[number % AOMA_BANK_SEGMENTS] : NULL;
+
+    return segment && aoma_load_acquire(&segment->owned) ? segment : NULL;
+}
+
+size_t aoma_segment_dirty_free_bytes(void)
+{
+    size_t bytes = aoma_counter_get(&dirty_free);
+
+    return bytes <= PTRDIFF_MAX ? bytes : 0; /* a subtraction may be seen before its addition */
+}
+
+size_t aoma_segment_dirty_free_limit(void)
+{
+    return AOMA_DIRTY_KEPT_BYTES + (aoma_source_mapped_bytes() >> AOMA_DIRTY_KEPT_SHIFT);
+}
+
+void aoma_segment_count_dirty_free(size_t add, size_t sub)
+{
+    if (add != sub)
+        aoma_counter_add(&dirty_free, add - sub);
+}
+
+/* ---- ranges of bits ---- */
+
+/* The positions at which n consecutive bits are set. */
+static uint64_t range_starts(uint64_t bits, unsigned n)
+{
+    unsigned have = 1;
+
+    for (; have * 2 <= n; have *= 2)
+        bits &= bits >> have;
+    return n > have ? bits & (bits >> (n - have)) : bits;
+}
+
+/* The positions that are a multiple of align, a power of two up to 64. */
+static uint64_t aligned_positions(unsigned align)
+{
+    uint64_t bits = 1;
+
+    for (unsigned step = AOMA_SEGMENT_CHUNKS / 2; step >= align; step /= 2)
+        bits |= bits << step;
+    return bits;
+}
+
+static size_t count_bits(uint64_t bits)
+{
+    return (size_t)__builtin_popcountll(bits);
+}
+
+/* After chunks became free: lets the index know of every order that the segment satisfies now. */
+static void raise_orders(struct aoma_segment *segment, uint64_t free_before, uint64_t free_after)
+{
+    for (unsigned order = 0; free_after; order++) {
+        aoma_index_raise(segment, AOMA_KEY_FREE(order), !free_before);
+        if (order == AOMA_FREE_ORDERS - 1)
+            break;
+        free_before &= free_before >> (1u << order);
+        free_after &= free_after >> (1u << order);
+    }
+}
+
+/* ---- taking and giving ---- */
+
+static bool take_bits(struct aoma_segment *segment, uint64_t *taken, uint64_t bits)
+{
+    return aoma_cas_full(&segment->taken, taken, *taken | bits);
+}
+
+/* Bytes of these chunks that purging would save. */
+static size_t purgeable_bytes(const struct aoma_segment *segment, uint64_t bits)
+{
+    return count_bits(bits & ~aoma_load_acquire(&segment->pinned)) << AOMA_CHUNK_SHIFT;
+}
+
+/* The chunks are ours now; whether they are zero. */
+static bool account_taken(struct aoma_segment *segment, uint64_t bits)
+{
+    uint64_t dirty = aoma_load_acquire(&segment->dirty) & bits;
+
+    if (dirty)
+        aoma_segment_count_dirty_free(0, purgeable_bytes(segment, dirty));
+    return dirty == 0;
+}
+
+static struct aoma_run *take_from(struct aoma_segment *segment, unsigned n, unsigned align, bool *clean)
+{
+    uint64_t owned = aoma_load_acquire(&segment->owned);
+    uint64_t taken = aoma_load_acquire(&segment->taken);
+    uint64_t starts;
+
+    while ((starts = range_starts(owned & ~taken, n) & aligned_positions(align)) != 0) {
+        unsigned first = aoma_lowest_bit(starts);
+
+        if (take_bits(segment, &taken, aoma_chunk_bits(first, n))) {
+            *clean = account_taken(segment, aoma_chunk_bits(first, n));
+            return &segment->run[first];
+        }
+    }
+    return NULL;
+}
+
+/* Takes from the segment, or else corrects the index if the segment does not even satisfy the order. */
+static struct aoma_run *try_segment(uint32_t number, unsigned order, unsigned n, unsigned align, bool *clean)
+{
+    struct aoma_segment *segment = &aoma_index_bank(number >> AOMA_BANK_SHIFT)->segment[number % AOMA_BANK_SEGMENTS];
+    uint64_t snapshot = aoma_index_snapshot(segment, AOMA_KEY_FREE(order));
+    struct aoma_run *run = take_from(segment, n, align, clean);
+
+    if (!run && !range_starts(aoma_segment_free_chunks(segment), 1u << order))
+        aoma_index_lower(segment, AOMA_KEY_FREE(order), snapshot);
+    return run;
+}
+
+struct aoma_run *aoma_segment_take(unsigned n, unsigned align_chunks, bool *clean)
+{
+    uint32_t numbers = aoma_segment_numbers();
+    unsigned sure_order = aoma_ceil_log2(n + align_chunks - 1);
+    unsigned maybe_order = aoma_ceil_log2(n + 1) - 1;
+    struct aoma_run *run = NULL;
+    uint32_t number = 0;
+
+    if (sure_order >= AOMA_FREE_ORDERS)
+        sure_order = AOMA_FREE_ORDERS - 1; /* all of a window: any alignment up to its own */
+    for (unsigned tries = 0; maybe_order < sure_order && tries < AOMA_SEGMENT_TRIES && !run; tries++, number++) {
+        number = aoma_index_next(AOMA_KEY_FREE(maybe_order), number, numbers);
+        if (number == AOMA_INDEX_NONE)
+            return NULL; /* no segment has a range of even the lower order */
+        run = try_segment(number, maybe_order, n, align_chunks, clean);
+    }
+    number = 0;
+    while (!run && (number = aoma_index_next(AOMA_KEY_FREE(sure_order), number, numbers)) != AOMA_INDEX_NONE)
+        run = try_segment(number, sure_order, n, align_chunks, clean);
+    return run;
+}
+
+bool aoma_segment_take_at(struct aoma_segment *segment, unsigned first, unsigned n)
+{
+    if (first + n > AOMA_SEGMENT_CHUNKS)
+        return false;
+    uint64_t bits = aoma_chunk_bits(first, n);
+    uint64_t owned = aoma_load_acquire(&segment->owned);
+    uint64_t taken = aoma_load_acquire(&segment->taken);
+
+    while ((owned & ~taken & bits) == bits) {
+        if (take_bits(segment, &taken, bits)) {
+            (void)account_taken(segment, bits);
+            return true;
+        }
+    }
+    return false;
+}
+
+static void give_bits(struct aoma_segment *segment, uint64_t bits)
+{
+    uint64_t owned = aoma_load_acquire(&segment->owned);
+    uint64_t before = owned & ~aoma_fetch_clear_full(&segment->taken, bits);
+
+    AOMA_ASSERT((before & bits) == 0);
+    raise_orders(segment, before, before | bits);
+}
+
+/* Too much free memory is dirty: this segment contributes if it is worth a system call. */
+static AOMA_COLD void purge_if_worthwhile(struct aoma_segment *segment)
+{
+    uint64_t free = aoma_segment_free_chunks(segment);
+    uint64_t dirty = free & aoma_load_acquire(&segment->dirty) & ~aoma_load_acquire(&segment->pinned);
+
+    if (count_bits(dirty) >= AOMA_PURGE_CHUNKS || free == aoma_load_acquire(&segment->owned))
+        (void)aoma_segment_purge(segment);
+}
+
+void aoma_segment_give(struct aoma_segment *segment, unsigned first, unsigned n)
+{
+    uint64_t bits = aoma_chunk_bits(first, n);
+
+    aoma_fetch_or_full(&segment->dirty, bits);
+    aoma_segment_count_dirty_free(purgeable_bytes(segment, bits), 0);
+    give_bits(segment, bits);
+    if (aoma_unlikely(aoma_segment_dirty_free_bytes() > aoma_segment_dirty_free_limit()) && aoma_source_mmap_enabled())
+        purge_if_worthwhile(segment);
+}
+
+/* ---- purging ---- */
+
+/* Takes the first range of free chunks that are dirty and may be purged; its bits, or 0. */
+static uint64_t take_purgeable(struct aoma_segment *segment, uint64_t among)
+{
+    uint64_t taken = aoma_load_acquire(&segment->taken);
+    uint64_t range;
+
+    do {
+        uint64_t bits = among & ~taken & aoma_load_acquire(&segment->owned) & aoma_load_acquire(&segment->dirty) &
+                        ~aoma_load_acquire(&segment->pinned);
+        if (!bits)
+            return 0;
+        unsigned first = aoma_lowest_bit(bits);
+        uint64_t above = ~(bits >> first);
+        range = aoma_chunk_bits(first, above ? aoma_lowest_bit(above) : AOMA_SEGMENT_CHUNKS);
+    } while (!take_bits(segment, &taken, range));
+    return range;
+}
+
+/*
+ * One range at a time: what a thread killed in the middle holds is one range, like a run. While the chunks are held here they serve
+ * nobody, so at the very limit of memory another thread may be told ENOMEM in that moment.
+ */
+size_t aoma_segment_purge(struct aoma_segment *segment)
+{
+    uint64_t among = ~(uint64_t)0;
+    size_t purged = 0;
+    uint64_t range;
+
+    while (among && (range = take_purgeable(segment, among)) != 0) {
+        unsigned first = aoma_lowest_bit(range);
+        size_t bytes = count_bits(range) << AOMA_CHUNK_SHIFT;
+
+        if (aoma_os_purge((void *)(segment->base + ((uintptr_t)first << AOMA_CHUNK_SHIFT)), bytes)) {
+            aoma_fetch_clear_full(&segment->dirty, range);
+            aoma_segment_count_dirty_free(0, bytes);
+            purged += bytes;
+        }
+        give_bits(segment, range);
+        among &= ~(range | (range - 1)); /* upwards only, so the loop ends whatever others do */
+    }
+    return purged;
+}
+
+/* ---- adding memory ---- */
+
+/*
+ * Constant from here on. When several threads install the static heap at once, a slow one may write these again while others read
+ * them: the very same values, so the sanitizer need not look.
+ */
+static AOMA_NO_TSAN void describe(struct aoma_segment *segment, struct aoma_bank *bank, uint32_t number, uintptr_t window)
+{
+    segment->base = window;
+    segment->bank = bank;
+    segment->number = number;
+    for (unsigned i = 0; i < AOMA_SEGMENT_CHUNKS; i++) {
+        segment->run[i].base = window + ((uintptr_t)i << AOMA_CHUNK_SHIFT);
+        segment->run[i].segment = segment;
+    }
+}
+
+/* A number of our own; numbers lost to a race for a window are not used again. */
+static bool claim_number(uint32_t *number)
+{
+    if (aoma_segment_numbers() >= AOMA_MAX_SEGMENTS)
+        return false;
+    size_t old = aoma_counter_get(&numbers_taken);
+    while (!aoma_counter_cas(&numbers_taken, &old, old + 1)) {
+        if (old >= AOMA_MAX_SEGMENTS - AOMA_STATIC_SEGMENTS)
+            return false;
+    }
+    *number = AOMA_STATIC_SEGMENTS + (uint32_t)old;
+    return true;
+}
+
+static struct aoma_segment *segment_of_window(uintptr_t window)
+{
+    uintptr_t entry = aoma_page_map_get(window);
+
+    return entry & AOMA_ENTRY_TAGS ? NULL : (struct aoma_segment *)entry;
+}
+
+/* The window's segment, made under the given number (or one of its own) if there is none. The page map has room for it. */
+static struct aoma_segment *require_segment(uintptr_t window, const uint32_t *fixed_number, struct aoma_spare *spare)
+{
+    struct aoma_segment *segment = segment_of_window(window);
+    uint32_t number;
+
+    if (segment)
+        return segment;
+    if (fixed_number)
+        number = *fixed_number;
+    else if (!claim_number(&number))
+        return NULL;
+    struct aoma_bank *bank = aoma_index_require_bank(number >> AOMA_BANK_SHIFT, spare);
+    if (!bank)
+        return NULL;
+    segment = &bank->segment[number % AOMA_BANK_SEGMENTS];
+    describe(segment, bank, number, window);
+    (void)aoma_page_map_replace(window, 0, (uintptr_t)segment); /* who lost finds the winner's */
+    return segment_of_window(window);
+}
+
+/* The bits of a window's chunks that lie in [low, high). */
+static uint64_t bits_within(uintptr_t window, uintptr_t low, uintptr_t high)
+{
+    unsigned first = low > window ? (unsigned)((low - window) >> AOMA_CHUNK_SHIFT) : 0;
+    size_t end = (high - window) >> AOMA_CHUNK_SHIFT;
+
+    if (end > AOMA_SEGMENT_CHUNKS)
+        end = AOMA_SEGMENT_CHUNKS;
+    return aoma_chunk_bits(first, (unsigned)end - first);
+}
+
+static uintptr_t window_of(uintptr_t address)
+{
+    return address & ~(uintptr_t)AOMA_SEGMENT_MASK;
+}
+
+static void own(struct aoma_segment *segment, uint64_t bits, bool pinned)
+{
+    if (pinned) {
+        aoma_fetch_or_full(&segment->pinned, bits);
+        aoma_fetch_or_full(&segment->dirty, bits);
+    }
+    uint64_t before = aoma_fetch_or_full(&segment->owned, bits) & ~aoma_load_acquire(&segment->taken);
+    raise_orders(segment, before, aoma_segment_free_chunks(segment));
+}
+
+static bool require_segments(uintptr_t low, uintptr_t high, struct aoma_spare *spare)
+{
+    if (!aoma_page_map_reserve(low, high, spare))
+        return false;
+    for (uintptr_t window = window_of(low); window < high; window += AOMA_SEGMENT_BYTES) {
+        if (!require_segment(window, NULL, spare))
+            return false;
+    }
+    return true;
+}
+
+static void own_range(uintptr_t low, uintptr_t high, bool pinned)
+{
+    for (uintptr_t window = window_of(low); window < high; window += AOMA_SEGMENT_BYTES)
+        own(segment_of_window(window), bits_within(window, low, high), pinned);
+}
+
+/* Idempotent, see (1): every word written gets the same value from everyone. */
+void aoma_segment_install_static(void)
+{
+    uintptr_t low, high;
+    uint32_t number = 0;
+
+    if (aoma_hint_get(&static_installed))
+        return;
+    aoma_source_static_heap(&low, &high);
+    /* Cannot fail: leaves and banks for it are static. */
+    (void)aoma_page_map_reserve(low, high, NULL);
+    for (uintptr_t window = window_of(low); window < high; window += AOMA_SEGMENT_BYTES, number++)
+        (void)require_segment(window, &number, NULL);
+    own_range(low, high, false);
+    aoma_hint_set(&static_installed, 1);
+}
+
+bool aoma_segment_grow(void)
+{
+    if (!aoma_hint_get(&static_installed)) {
+        aoma_segment_install_static();
+        return true;
+    }
+    void *group = aoma_source_map(AOMA_GROUP_BYTES, AOMA_GROUP_BYTES);
+    if (!group)
+        return false;
+    uintptr_t low = (uintptr_t)group;
+    if (!require_segments(low, low + AOMA_GROUP_BYTES, NULL)) {
+        aoma_source_unmap(group, AOMA_GROUP_BYTES);
+        return false;
+    }
+    own_range(low, low + AOMA_GROUP_BYTES, false);
+    return true;
+}
+
+bool aoma_segment_overlaps(uintptr_t low, uintptr_t high)
+{
+    for (uintptr_t window = window_of(low); window < high; window += AOMA_SEGMENT_BYTES) {
+        uintptr_t entry = aoma_page_map_get(window);
+        struct aoma_segment *segment = segment_of_window(window);
+
+        if (entry & AOMA_ENTRY_TAGS)
+            return true;
+        if (segment && (aoma_load_acquire(&segment->owned) & bits_within(window, low, high)))
+            return true;
+    }
+    return false;
+}
+
+/* An upper bound on what require_segments will cut from a region while there is no mmap. */
+static size_t metadata_needed(uintptr_t low, uintptr_t high)
+{
+    uint32_t numbers = aoma_segment_numbers();
+    size_t windows = ((high - 1) >> AOMA_SEGMENT_SHIFT) - (low >> AOMA_SEGMENT_SHIFT) + 1;
+    size_t last_bank = (numbers + windows) >> AOMA_BANK_SHIFT;
+    size_t bytes = aoma_page_map_missing_leaves(low, high) * sizeof(struct aoma_page_map_leaf);
+
+    for (size_t bank = numbers >> AOMA_BANK_SHIFT; bank <= last_bank && bank < AOMA_BANKS; bank++) {
+        if (!aoma_index_bank((uint32_t)bank))
+            bytes += sizeof(struct aoma_bank) + AOMA_CHUNK_BYTES;
+    }
+    return bytes;
+}
+
+bool aoma_segment_add_region(uintptr_t low, uintptr_t high)
+{
+    struct aoma_spare spare = {low, low, high};
+
+    if (!aoma_source_mmap_enabled() && metadata_needed(low, high) + AOMA_CHUNK_BYTES > high - low)
+        return false;
+    if (!require_segments(low, high, &spare))
+        return false;
+    own_range(spare.low, high, true);
+    return true;
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+/* Copyright (c) The aomalloc developers */
+
+/*
+ * Segments: 64 chunks under a few 64-bit words with a bit per chunk. Taking n consecutive chunks is one CAS on `taken`, giving
+ * them back is one CAS, and neighbours coalesce by themselves. Metadata stands apart from the memory it describes, is made of zero
+ * bytes when new, and is never unmapped.
+ *
+ * An address belongs to the segment whose window (an aligned 512 KiB of address space) holds it; a segment may own only some of its window's
+ * chunks, as at both ends of the static heap. Everything here is lock-free; the argument is at the head of segment.c.
+ */
+#ifndef AOMA_SEGMENT_H
+#define AOMA_SEGMENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "atomics.h"
+#include "size_class.h"
+#include "source.h"
+#include "units.h"
+
+struct aoma_segment;
+struct aoma_bank;
+
+/*
+ * Descriptor of the run whose first chunk has this index in its segment: bound to that chunk for ever, hence type-stable. run.c owns it.
+ *   anchor         run.h; its version is never reset, so it also tells the incarnations of the run apart
+ *   class          written by the owner of an EMPTY run; read by threads that hold a stale bit, validated by the anchor's version
+ *   fresh_units    blocks at this offset (16-byte units) and beyond were never handed out in this incarnation; only grows
+ *   head_delta     chunks back to the run's first chunk; written for each chunk of a run by the run's owner before it is published
+ * The rest is written by the owner of an EMPTY run and constant until the run is EMPTY again.
+ */
+struct aoma_run {
+    struct aoma_word anchor;
+    uint64_t divisor;            /* of block_bytes: see run.h; 1 for a large object */
+    uintptr_t base;              /* first byte of the first chunk; constant */
+    struct aoma_segment *segment; /* constant */
+    struct aoma_hint fresh_units;
+    struct aoma_hint class;
+    size_t block_bytes;
+    uint32_t blocks_bytes; /* all blocks together; offsets beyond are the tail */
+    uint16_t block_count;
+    uint8_t head_delta;
+    uint8_t chunks; /* 1..64; 0 for a span of several segments, whose length is block_bytes */
+} __attribute__((aligned(64)));
+
+_Static_assert(sizeof(struct aoma_run) == 64, "a descriptor is a cache line of its own");
+
+/*
+ * Words with a bit per chunk. free = owned & ~taken, so that all-zero metadata says "owns nothing" and one that has just got its
+ * chunks says "all free" without further writes.
+ *   owned      bits only ever get set: by anyone who adds the range, idempotently
+ *   taken      set by CAS by whoever takes the chunk; cleared by its holder alone
+ *   dirty      content not known to be zero; written by a chunk's holder alone
+ *   pinned     the caller's own memory: never purged; set before owned
+ *   partial    per class: a run that begins here may be PARTIAL in this class (run.c)
+ */
+struct aoma_segment {
+    uintptr_t base;
+    struct aoma_bank *bank;
+    uint32_t number;
+    struct aoma_word owned;
+    struct aoma_word pinned;
+    struct aoma_word taken __attribute__((aligned(64)));
+    struct aoma_word dirty;
+    struct aoma_word partial[AOMA_CLASSES] __attribute__((aligned(64)));
+    struct aoma_run run[AOMA_SEGMENT_CHUNKS];
+};
+
+/* Keys of the index: PARTIAL runs of a class, then segments with a free range of at least 2^order chunks. */
+#define AOMA_KEY_PARTIAL(class) (class)
+#define AOMA_KEY_FREE(order) (AOMA_CLASSES + (order))
+#define AOMA_FREE_ORDERS (AOMA_SEGMENT_CHUNKS_SHIFT + 1)
+#define AOMA_KEYS (AOMA_CLASSES + AOMA_FREE_ORDERS)
+
+/* 32 segments and their index words, allocated together. */
+struct aoma_bank {
+    struct aoma_word present[AOMA_KEYS]; /* index.c */
+    struct aoma_segment segment[AOMA_BANK_SEGMENTS];
+};
+
+/* Segments are numbered in the order in which they came; NULL where there is none. */
+struct aoma_segment *aoma_segment_by_number(uint32_t number);
+uint32_t aoma_segment_numbers(void); /* all numbers in use are below */
+
+/*
+ * n consecutive chunks (1..64) that begin at a multiple of align_chunks (a power of two, 1..64) from a window's start: the descriptor of
+ * the first one, EMPTY, now the caller's. *clean tells whether they are known to be zero. NULL if the segments hold none:
+ * then aoma_segment_grow may help.
+ */
+struct aoma_run *aoma_segment_take(unsigned n, unsigned align_chunks, bool *clean);
+
+/* Exactly these chunks, if all are free: for growing a large object where it is. */
+bool aoma_segment_take_at(struct aoma_segment *segment, unsigned first, unsigned n);
+
+/* Gives n chunks back. Purges some of the segment's free memory when too much of it is dirty. */
+void aoma_segment_give(struct aoma_segment *segment, unsigned first, unsigned n);
+
+/* Adds the static heap, or maps a group. False when there is nothing left to add. */
+bool aoma_segment_grow(void);
+
+/* Adds [low, high), whole chunks with any content, never to be purged. False: no room for metadata, nothing added. */
+bool aoma_segment_add_region(uintptr_t low, uintptr_t high);
+
+/* Whether any chunk of [low, high) is part of the heap already. */
+bool aoma_segment_overlaps(uintptr_t low, uintptr_t high);
+
+/* Gives the free memory of one segment back to the system; the bytes. */
+size_t aoma_segment_purge(struct aoma_segment *segment);
+
+/* Makes sure that the static heap is part of the heap. */
+void aoma_segment_install_static(void);
+
+/* Free bytes that still cost memory, and how many of them are kept before purging begins. */
+size_t aoma_segment_dirty_free_bytes(void);
+size_t aoma_segment_dirty_free_limit(void);
+/* For memory of other layers that counts towards the same share. */
+void aoma_segment_count_dirty_free(size_t add, size_t sub);
+
+AOMA_INLINE uint64_t aoma_segment_free_chunks(const struct aoma_segment *segment)
+{
+    return aoma_load_acquire(&segment->owned) & ~aoma_load_acquire(&segment->taken);
+}
+
+/* Bits first .. first + n - 1; 1 <= n <= 64. */
+AOMA_INLINE uint64_t aoma_chunk_bits(unsigned first, unsigned n)
+{
+    return (~(uint64_t)0 >> (AOMA_SEGMENT_CHUNKS - n)) << first;
+}
+
+#endif /* AOMA_SEGMENT_H */

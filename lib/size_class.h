@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/* Copyright (c) The aomalloc developers */
+
+/* Bytes <-> size class: 16-byte steps to 128, then 8 classes per doubling to 64 KiB. Constant tables only. */
+#ifndef AOMA_SIZE_CLASS_H
+#define AOMA_SIZE_CLASS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "compiler.h"
+#include "size_class_table.h"
+#include "units.h"
+
+extern const uint8_t aoma_class_lookup[AOMA_CLASS_LOOKUP_BYTES / 16 + 1];
+extern const uint32_t aoma_class_bytes_table[AOMA_CLASSES];
+extern const uint8_t aoma_class_chunks_table[AOMA_CLASSES];
+
+/* Class of a whole-chunk run that holds one large object. */
+#define AOMA_CLASS_LARGE AOMA_CLASSES
+
+AOMA_INLINE unsigned aoma_class_compute(size_t bytes)
+{
+    unsigned log2 = 63 - (unsigned)__builtin_clzll((unsigned long long)bytes - 1);
+
+    return (log2 - 7) * 8 + (unsigned)((bytes - 1) >> (log2 - 3));
+}
+
+/* The smallest class that holds bytes; bytes <= AOMA_CLASS_MAX_BYTES. */
+AOMA_INLINE unsigned aoma_class_of(size_t bytes)
+{
+    if (aoma_likely(bytes <= AOMA_CLASS_LOOKUP_BYTES))
+        return aoma_class_lookup[(bytes + AOMA_UNIT_BYTES - 1) >> AOMA_UNIT_SHIFT];
+    return aoma_class_compute(bytes);
+}
+
+AOMA_INLINE uint32_t aoma_class_bytes(unsigned class)
+{
+    return aoma_class_bytes_table[class];
+}
+
+AOMA_INLINE uint32_t aoma_class_units(unsigned class)
+{
+    return aoma_class_bytes_table[class] >> AOMA_UNIT_SHIFT;
+}
+
+/* Chunks of a run as it should be, and the fewest that hold one block, for when memory is short. */
+AOMA_INLINE unsigned aoma_class_chunks(unsigned class)
+{
+    return aoma_class_chunks_table[class];
+}
+
+AOMA_INLINE unsigned aoma_class_min_chunks(unsigned class)
+{
+    return (aoma_class_bytes(class) + (unsigned)AOMA_CHUNK_MASK) >> AOMA_CHUNK_SHIFT;
+}
+
+#endif /* AOMA_SIZE_CLASS_H */

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT */
+/* Copyright (c) The aomalloc developers */
+
+/*
+ * Shared words: mmap_enabled (0 -> 1 once), limit_below_max (any caller; any value written will do), mapped_bytes (added to before
+ * a mapping is made, so that threads racing for the last bytes below the limit cannot pass it together).
+ */
+#include <string.h>
+
+#include "atomics.h"
+#include "os.h"
+#include "source.h"
+#include "units.h"
+
+/* One chunk more than promised, because loaders do not honour an alignment above the page size everywhere. */
+static char static_heap[AOMA_STATIC_HEAP_BYTES + AOMA_CHUNK_BYTES] __attribute__((aligned(4096)));
+
+static struct aoma_hint mmap_enabled;
+static struct aoma_hint limit_below_max; /* SIZE_MAX - limit, so that zero means no limit */
+static struct aoma_hint mapped_bytes;
+
+void aoma_source_static_heap(uintptr_t *low, uintptr_t *high)
+{
+    *low = ((uintptr_t)static_heap + AOMA_CHUNK_MASK) & ~(uintptr_t)AOMA_CHUNK_MASK;
+    *high = *low + AOMA_STATIC_HEAP_BYTES;
+}
+
+void aoma_source_enable_mmap(void)
+{
+    aoma_hint_set(&mmap_enabled, 1);
+}
+
+bool aoma_source_mmap_enabled(void)
+{
+    return aoma_hint_get(&mmap_enabled) != 0;
+}
+
+void aoma_source_set_limit(size_t bytes)
+{
+    aoma_hint_set(&limit_below_max, SIZE_MAX - bytes);
+}
+
+size_t aoma_source_mapped_bytes(void)
+{
+    return aoma_hint_get(&mapped_bytes);
+}
+
+/* Reserves room below the limit; false if there is none. */
+static bool account(size_t bytes)
+{
+    size_t old = aoma_hint_get(&mapped_bytes);
+
+    do {
+        size_t limit = SIZE_MAX - aoma_hint_get(&limit_below_max);
+
+        if (old > limit || bytes > limit - old)
+            return false;
+    } while (!aoma_hint_cas(&mapped_bytes, &old, old + bytes));
+    return true;
+}
+
+static void unaccount(size_t bytes)
+{
+    size_t old = aoma_hint_get(&mapped_bytes);
+
+    while (!aoma_hint_cas(&mapped_bytes, &old, old - bytes))
+        ;
+}
+
+/* Cuts an over-long mapping down to bytes at a multiple of align. */
+static void *trim_to_alignment(char *mem, size_t mapped, size_t bytes, size_t align)
+{
+    size_t before = (size_t)(-(uintptr_t)mem & (align - 1));
+    size_t after = mapped - before - bytes;
+
+    if (before)
+        aoma_os_unmap(mem, before);
+    if (after)
+        aoma_os_unmap(mem + before + bytes, after);
+    return mem + before;
+}
+
+/* The kernel puts mappings side by side, so after one of a multiple of align the next is aligned by itself: ask plainly first. */
+static void *map_aligned(void *(*map)(size_t), size_t bytes, size_t align)
+{
+    char *mem = map(bytes);
+
+    if (!mem || ((uintptr_t)mem & (align - 1)) == 0)
+        return mem;
+    aoma_os_unmap(mem, bytes);
+    if (bytes > SIZE_MAX - align)
+        return NULL;
+    mem = map(bytes + align);
+    return mem ? trim_to_alignment(mem, bytes + align, bytes, align) : NULL;
+}
+
+void *aoma_source_map(size_t bytes, size_t align)
+{
+    if (!aoma_source_mmap_enabled() || !account(bytes))
+        return NULL;
+    void *mem = map_aligned(aoma_os_map, bytes, align);
+    if (!mem)
+        unaccount(bytes);
+    return mem;
+}
+
+void aoma_source_unmap(void *mem, size_t bytes)
+{
+    aoma_os_unmap(mem, bytes);
+    unaccount(bytes);
+}
+
+/* Before a change of length; false: the limit says no. */
+static bool account_growth(size_t old_bytes, size_t new_bytes)
+{
+    return new_bytes <= old_bytes || account(new_bytes - old_bytes);
+}
+
+/* After it, or after it has failed. */
+static bool account_resized(bool done, size_t old_bytes, size_t new_bytes)
+{
+    if (done && new_bytes < old_bytes)
+        unaccount(old_bytes - new_bytes);
+    if (!done && new_bytes > old_bytes)
+        unaccount(new_bytes - old_bytes);
+    return done;
+}
+
+bool aoma_source_resize(void *mem, size_t old_bytes, size_t new_bytes)
+{
+    return account_growth(old_bytes, new_bytes) &&
+           account_resized(aoma_os_resize(mem, old_bytes, new_bytes), old_bytes, new_bytes);
+}
+
+void *aoma_source_reserve(size_t bytes, size_t align)
+{
+    return map_aligned(aoma_os_reserve, bytes, align);
+}
+
+void aoma_source_unreserve(void *mem, size_t bytes)
+{
+    aoma_os_unmap(mem, bytes);
+}
+
+bool aoma_source_move(void *mem, size_t old_bytes, void *target, size_t new_bytes)
+{
+    return account_growth(old_bytes, new_bytes) &&
+           account_resized(aoma_os_move(mem, old_bytes, target, new_bytes), old_bytes, new_bytes);
+}
+
+static void *cut_from_spare(size_t bytes, struct aoma_spare *spare)
+{
+    if (!spare || bytes > spare->high - spare->low)
+        return NULL;
+    void *mem = (void *)spare->low;
+    spare->low += bytes;
+    memset(mem, 0, bytes);
+    return mem;
+}
+
+static size_t page_align(size_t bytes)
+{
+    return (bytes + AOMA_PAGE_BYTES - 1) & ~(AOMA_PAGE_BYTES - 1);
+}
+
+static size_t metadata_bytes(size_t bytes)
+{
+    return (bytes + AOMA_CHUNK_MASK) & ~AOMA_CHUNK_MASK;
+}
+
+void *aoma_source_metadata(size_t bytes, struct aoma_spare *spare)
+{
+    size_t rounded = metadata_bytes(bytes);
+
+    if (aoma_source_mmap_enabled())
+        return aoma_source_map(page_align(rounded), AOMA_UNIT_BYTES);
+    return cut_from_spare(rounded, spare);
+}
+
+void aoma_source_metadata_return(void *mem, size_t bytes, struct aoma_spare *spare)
+{
+    size_t rounded = metadata_bytes(bytes);
+
+    if (spare && (uintptr_t)mem >= spare->start && (uintptr_t)mem < spare->high)
+        spare->low = (uintptr_t)mem; /* it was the last cut */
+    else
+        aoma_source_unmap(mem, page_align(rounded));
+}

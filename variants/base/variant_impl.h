@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/* Copyright (c) The aomalloc developers */
+
+/* base: one heap for all. malloc is a pop from the header's run, free is a push to the block's own run, one CAS each. */
+#ifndef AOMA_VARIANT_IMPL_H
+#define AOMA_VARIANT_IMPL_H
+
+extern struct aoma_heap aoma_base_heap;
+
+AOMA_INLINE void *aoma_variant_alloc(unsigned class)
+{
+    return aoma_heap_alloc(&aoma_base_heap, class);
+}
+
+AOMA_INLINE void aoma_variant_free(struct aoma_run *run, void *block, const char *function)
+{
+    aoma_run_push(run, block, function);
+}
+
+#endif /* AOMA_VARIANT_IMPL_H */
