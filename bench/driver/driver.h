@@ -70,6 +70,7 @@ struct bench_plan {
     unsigned thread_count;
     unsigned rounds, time_ms, timeout_s;
     uint64_t seed;
+    bool pin;
 };
 
 struct bench_spread {

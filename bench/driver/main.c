@@ -20,6 +20,7 @@ enum key {
     KEY_CSV = 'c',
     KEY_LIST = 'l',
     KEY_SEED = 's',
+    KEY_PIN = 'p',
     KEY_TIMEOUT = 'x',
     KEY_WORKERS = 'd'
 };
@@ -57,6 +58,8 @@ static const struct argp_option option_table[] = {
     {"csv", KEY_CSV, "FILE", 0, "Write all results there too", 0},
     {"list", KEY_LIST, NULL, 0, "List workloads and allocators, and do nothing", 0},
     {"seed", KEY_SEED, "N", 0, "Seed of the random sizes and slots", 0},
+    {"pin", KEY_PIN, NULL, 0,
+     "Pin threads to CPUs in turn; else the kernel may keep the two sides of oneway on one CPU, or apart", 0},
     {"timeout", KEY_TIMEOUT, "S", 0, "Give a measurement up after that many seconds (default 60)", 0},
     {"workers", KEY_WORKERS, "DIR", 0, "Where the bench-worker programs are (default: beside this one)", 0},
     {0}};
@@ -181,6 +184,9 @@ static error_t parse(int key, char *value, struct argp_state *state)
         break;
     case KEY_SEED:
         request->plan.seed = number(state, value, 0, UINT64_MAX);
+        break;
+    case KEY_PIN:
+        request->plan.pin = true;
         break;
     case KEY_TIMEOUT:
         request->plan.timeout_s = (unsigned)number(state, value, 1, 86400);

@@ -76,12 +76,11 @@ static void print_workload(const struct bench_plan *plan, FILE *out, unsigned wo
 
 void bench_report_head(const struct bench_plan *plan, FILE *out)
 {
-    fprintf(out,
-            "%u rounds of %u ms, %ld CPUs online, seed %" PRIu64 ". Medians. Operation: one malloc and one free.\n",
-            plan->rounds, plan->time_ms, sysconf(_SC_NPROCESSORS_ONLN), plan->seed);
-    fputs("ns per operation: wall time divided by the operations of one thread; with twice as many threads as CPUs,\n"
-          "an allocator that scales perfectly shows twice the figure of one thread. Memory is above the state at the "
-          "start.\n",
+    fprintf(out, "Medians of %u rounds of %u ms, %ld CPUs online, threads %s, seed %" PRIu64 ".\n", plan->rounds,
+            plan->time_ms, sysconf(_SC_NPROCESSORS_ONLN), plan->pin ? "pinned" : "not pinned", plan->seed);
+    fputs("An operation is one malloc and one free. ns per operation: wall time divided by the operations of one\n"
+          "thread; with twice as many threads as CPUs, an allocator that scales perfectly shows twice the figure of\n"
+          "one thread. Memory is counted from the state before the first allocation.\n",
           out);
     for (unsigned i = 0; i < plan->contender_count; i++)
         fprintf(out, "  %-12s%s (%s)\n", plan->contenders[i].name, plan->contenders[i].summary,

@@ -177,10 +177,19 @@ bool bench_spawn(const struct bench_plan *plan, const struct bench_contender *co
                  enum bench_workload_id workload, unsigned threads, struct bench_sample *sample)
 {
     char thread_text[16], time_text[16], timeout_text[16], seed_text[24], line[LINE_BYTES] = "";
-    const char *const arguments[] = {contender->worker, "--workload", bench_catalog[workload].name,
-                                     "--threads",       thread_text,  "--time",
-                                     time_text,         "--timeout",  timeout_text,
-                                     "--seed",          seed_text,    NULL};
+    const char *const arguments[] = {contender->worker,
+                                     "--workload",
+                                     bench_catalog[workload].name,
+                                     "--threads",
+                                     thread_text,
+                                     "--time",
+                                     time_text,
+                                     "--timeout",
+                                     timeout_text,
+                                     "--seed",
+                                     seed_text,
+                                     plan->pin ? "--pin" : NULL,
+                                     NULL};
     snprintf(thread_text, sizeof(thread_text), "%u", threads);
     snprintf(time_text, sizeof(time_text), "%u", plan->time_ms);
     snprintf(timeout_text, sizeof(timeout_text), "%u", plan->timeout_s);

@@ -42,6 +42,7 @@ struct bench_options {
     unsigned threads;
     unsigned time_ms;
     unsigned timeout_s;
+    bool pin;     /* each thread to a CPU of its own, as far as there are enough */
     uint64_t ops; /* per thread; 0: run for time_ms */
     uint64_t seed;
 };

@@ -24,6 +24,7 @@ enum key {
     KEY_OPS = 'o',
     KEY_SEED = 's',
     KEY_TIMEOUT = 'x',
+    KEY_PIN = 'p',
     KEY_IDENTIFY = 'i'
 };
 
@@ -34,6 +35,7 @@ static const struct argp_option option_table[] = {
     {"ops", KEY_OPS, "N", 0, "Do N operations in each thread instead, without a warm-up; not for phases", 0},
     {"seed", KEY_SEED, "N", 0, "Seed of the random sizes and slots", 0},
     {"timeout", KEY_TIMEOUT, "S", 0, "Give up after that many seconds (default 60)", 0},
+    {"pin", KEY_PIN, NULL, 0, "Pin threads to CPUs", 0},
     {"identify", KEY_IDENTIFY, NULL, 0, "Only tell which library serves the calls", 0},
     {0}};
 
@@ -94,6 +96,9 @@ static error_t parse(int key, char *value, struct argp_state *state)
         break;
     case KEY_TIMEOUT:
         options->timeout_s = (unsigned)number(state, value, 1, 86400);
+        break;
+    case KEY_PIN:
+        options->pin = true;
         break;
     case KEY_IDENTIFY:
         identify();
