@@ -21,7 +21,7 @@ struct known {
 /* BENCH_VARIANTS: the variants of this build in this form, from meson.build. */
 static const struct known known[] = {
     BENCH_VARIANTS,
-    {BENCH_REFERENCE_NAME, "libatomic_ops' AO_malloc", "reference", {NULL}, "libatomic-ops-dev (at build time)"},
+    {BENCH_REFERENCE_NAME, "libatomic_ops' AO_malloc", "reference", {NULL}, "libatomic-ops-dev, before building"},
     {BENCH_LIBC_NAME, "the C library's malloc", "system", {NULL}, NULL},
     {"mimalloc", "mimalloc, preloaded", "system", {"libmimalloc.so.[0-9]", "libmimalloc.so"}, "libmimalloc2.0"},
     {"jemalloc", "jemalloc, preloaded", "system", {"libjemalloc.so.[0-9]", "libjemalloc.so"}, "libjemalloc2"},
@@ -87,11 +87,11 @@ static bool find_library(struct bench_contender *contender, const struct known *
     return false;
 }
 
-static void say_missing(const struct known *entry)
+static void say_missing(const struct known *entry, const char *worker)
 {
-    fprintf(stderr, "aomalloc-bench: %s is left out: %s not found", entry->name,
-            entry->files[0] != NULL ? "its shared library was" : "its worker was");
-    fprintf(stderr, entry->package != NULL ? " (Debian package %s)\n" : "\n", entry->package);
+    const char *what = access(worker, X_OK) != 0 ? "worker" : "shared library";
+    fprintf(stderr, "aomalloc-bench: %s is left out: its %s was not found", entry->name, what);
+    fprintf(stderr, entry->package != NULL ? "; Debian package %s\n" : "\n", entry->package);
 }
 
 static bool find(struct bench_contender *contender, const struct known *entry)
@@ -109,7 +109,7 @@ static enum bench_found add(struct bench_plan *plan, const struct known *entry)
     struct bench_contender contender = {.name = entry->name, .summary = entry->summary};
     contender.worker = joined(plan->worker_dir, "/bench-worker-", entry->worker);
     if (!find(&contender, entry)) {
-        say_missing(entry);
+        say_missing(entry, contender.worker);
         free(contender.worker);
         return BENCH_MISSING;
     }

@@ -147,6 +147,8 @@ static void set_defaults(struct argp_state *state)
     if (plan->thread_count == 0)
         for (unsigned threads = 1; threads <= 4; threads *= 2)
             plan->threads[plan->thread_count++] = threads;
+    if (plan->timeout_s * 1000ull < plan->time_ms * 2ull)
+        argp_error(state, "--timeout must be at least twice --time, as there is a warm-up too");
     if (plan->worker_dir == NULL)
         plan->worker_dir = own_directory(state);
     if (request->allocators != NULL)

@@ -72,11 +72,13 @@ static void print_workload(const struct bench_plan *plan, FILE *out, unsigned wo
     for (unsigned threads = 0; threads < plan->thread_count; threads++)
         if (bench_catalog_runs_with(plan->workloads[workload], plan->threads[threads]))
             print_block(plan, out, workload, threads);
+        else
+            fprintf(out, "%2u threads: n/a, it takes one or an even number\n", plan->threads[threads]);
 }
 
 void bench_report_head(const struct bench_plan *plan, FILE *out)
 {
-    fprintf(out, "Medians of %u rounds of %u ms, %ld CPUs online, threads %s, seed %" PRIu64 ".\n", plan->rounds,
+    fprintf(out, "Medians. Rounds: %u of %u ms each. CPUs online: %ld. Threads: %s, seed %" PRIu64 ".\n", plan->rounds,
             plan->time_ms, sysconf(_SC_NPROCESSORS_ONLN), plan->pin ? "pinned" : "not pinned", plan->seed);
     fputs("An operation is one malloc and one free. ns per operation: wall time divided by the operations of one\n"
           "thread; with twice as many threads as CPUs, an allocator that scales perfectly shows twice the figure of\n"

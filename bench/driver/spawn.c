@@ -200,7 +200,7 @@ bool bench_spawn(const struct bench_plan *plan, const struct bench_contender *co
         read_sample(line, sample);
         return true;
     }
-    fprintf(stderr, "aomalloc-bench: no result from %s in %s with %u threads: %s\n", contender->name,
-            bench_catalog[workload].name, threads, reason(status));
+    fprintf(stderr, "aomalloc-bench: no result from %s in %s with %u thread%s: %s\n", contender->name,
+            bench_catalog[workload].name, threads, threads == 1 ? "" : "s", reason(status));
     return false;
 }
