@@ -19,7 +19,7 @@
 #include <aomalloc.h>
 #define report_alloc(bytes) AO_malloc(bytes)
 #define report_free(block) AO_free(block)
-#define report_allocator() AO_malloc_variant()
+#define report_allocator() "aomalloc"
 #endif
 
 #endif

@@ -126,13 +126,15 @@ static void rehearse(unw_context_t *context, const void *pc)
 
 /*
  * Takes the ways that libunwind has: for code it knows, for data (a smashed stack) and for nowhere (a call through a
- * bad pointer). Besides its initialisation that makes the loader look up all it calls; libunwind is often linked lazily.
+ * bad pointer), and, by a block of the stack whose size the compiler does not know, for a frame found by its frame pointer.
+ * Besides its initialisation that makes the loader look up all it calls; libunwind is often linked lazily.
  */
 void unwind_install(void)
 {
-    unw_context_t context;
-    const void *ways[] = {NULL, &context, (const void *)1};
+    volatile size_t size = sizeof(unw_context_t);
+    unw_context_t *context = __builtin_alloca(size);
+    const void *ways[] = {NULL, context, (const void *)1};
     for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++)
-        if (unw_getcontext(&context) == 0)
-            rehearse(&context, ways[i]);
+        if (unw_getcontext(context) == 0)
+            rehearse(context, ways[i]);
 }

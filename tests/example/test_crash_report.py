@@ -149,7 +149,7 @@ class Suite:
         check(report["signal"]["code_name"] == "SEGV_MAPERR", f"signal {report['signal']}")
         check(report["signal"]["address"] == "0x0", f"signal {report['signal']}")
         check(symbols(report)[:2] == ["crash_segv", "main"], symbols(report))
-        check(report["allocator"] != "libc", report["allocator"])
+        check(report["allocator"] == "aomalloc", report["allocator"])
 
     def test_abort(self, folder):
         report = self.crash_demo(folder, "abort", signal.SIGABRT, "crash_abort")

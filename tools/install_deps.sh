@@ -1,0 +1,148 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# Copyright (c) The aomalloc developers
+#
+# Installs what a group of work needs and is missing: tools/install_deps.sh GROUP...
+# Does nothing where all is there. On systems without apt-get it names what is missing and fails.
+set -euo pipefail
+PATH=$PATH:/usr/sbin:/sbin
+
+# The one place that says what is needed. A line per need: Debian packages, the first that exists is taken, then how to
+# tell that the need is met already, whoever installed it:
+#   command NAME | pkgconfig NAME | header NAME | library NAME | sanitizer
+needs_of() {
+    case $1 in
+    build)
+        echo 'gcc                                            command gcc'
+        echo 'libc6-dev                                      header  stdlib.h'
+        echo 'pkg-config|pkgconf                             command pkg-config'
+        echo 'meson                                          command meson'
+        echo 'ninja-build                                    command ninja'
+        echo 'python3                                        command python3'
+        echo 'libatomic-ops-dev                              header  atomic_ops.h'
+        ;;
+    test)
+        echo 'libcmocka-dev                                  pkgconfig cmocka'
+        echo 'g++                                            command g++'
+        echo 'clang                                          command clang'
+        echo 'libclang-rt-dev|libclang-rt-CLANG-dev|libclang-common-CLANG-dev sanitizer'
+        echo 'valgrind                                       command valgrind'
+        echo 'sqlite3                                        command sqlite3'
+        echo 'xz-utils                                       command xz'
+        ;;
+    example)
+        echo 'libunwind-dev                                  pkgconfig libunwind'
+        echo 'sqlite3                                        command sqlite3'
+        echo 'xz-utils                                       command xz'
+        ;;
+    bench)
+        echo 'libmimalloc2.0|libmimalloc2.1|libmimalloc3     library libmimalloc.so'
+        echo 'libjemalloc2                                   library libjemalloc.so'
+        echo 'libtcmalloc-minimal4|libtcmalloc-minimal4t64   library libtcmalloc_minimal.so'
+        echo 'gnuplot-nox                                    command gnuplot'
+        echo 'valgrind                                       command valgrind'
+        ;;
+    lint)
+        echo 'cppcheck                                       command cppcheck'
+        echo 'clang-tidy                                     command clang-tidy'
+        echo 'clang-format                                   command clang-format'
+        echo 'mandoc                                         command mandoc'
+        ;;
+    *)
+        echo "install_deps.sh: no such group: $1 (build test example bench lint)" >&2
+        return 2
+        ;;
+    esac
+}
+
+is_met() {
+    case $1 in
+    command) command -v "$2" ;;
+    pkgconfig) pkg-config --exists "$2" ;;
+    header) echo "#include <$2>" | gcc -E - ;;
+    library) ldconfig -p | grep -F "$2" ;;
+    sanitizer) echo 'int main(void) { return 0; }' | clang -fsanitize=address -x c - -o /dev/null ;;
+    esac >/dev/null 2>&1
+}
+
+# The packages of unmet needs, one line each, alternatives still in it.
+unmet() {
+    local group packages kind argument
+    for group; do
+        needs_of "$group"
+    done | sort -u | while read -r packages kind argument; do
+        is_met "$kind" "$argument" || echo "$packages"
+    done
+}
+
+is_known() {
+    apt-cache policy "$1" 2>/dev/null | sed -n 's/^  Candidate: //p' | grep -qv '(none)'
+}
+
+# Debian's clang package depends on the versioned one that it stands for.
+clang_version() {
+    apt-cache depends clang 2>/dev/null | sed -n 's/.*Depends: clang-\([0-9]*\)$/\1/p' | head -n 1
+}
+
+# First of the alternatives a|b|c that apt knows; fails if none is.
+choose() {
+    local package alternatives
+    IFS='|' read -ra alternatives <<<"${1//CLANG/$(clang_version)}"
+    for package in "${alternatives[@]}"; do
+        if is_known "$package"; then
+            echo "$package"
+            return
+        fi
+    done
+    return 1
+}
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        echo "install_deps.sh: must be root, or have sudo, to run: $*" >&2
+        return 1
+    fi
+}
+
+# Names of the packages for these unmet needs; fails if one is not known to apt.
+choose_all() {
+    local need
+    for need; do
+        choose "$need" || return
+    done
+}
+
+main() {
+    local missing packages group
+    [ $# -gt 0 ] || { echo 'usage: tools/install_deps.sh GROUP... (build test example bench lint)' >&2; exit 2; }
+    for group; do
+        needs_of "$group" >/dev/null || exit
+    done
+    mapfile -t missing < <(unmet "$@")
+    [ ${#missing[@]} -gt 0 ] || return 0
+    if ! command -v apt-get >/dev/null; then
+        echo "install_deps.sh: no apt-get here; install what Debian calls: ${missing[*]}" >&2
+        exit 1
+    fi
+    # A fresh machine has no package lists; old ones may not know a package.
+    if ! choose_all "${missing[@]}" >/dev/null; then
+        as_root apt-get -q update
+    fi
+    if ! packages=$(choose_all "${missing[@]}"); then
+        echo "install_deps.sh: apt-get does not know all of: ${missing[*]}" >&2
+        exit 1
+    fi
+    # shellcheck disable=SC2086 # a list of package names
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends $packages
+    mapfile -t missing < <(unmet "$@")
+    if [ ${#missing[@]} -gt 0 ]; then
+        echo "install_deps.sh: installed, but still not usable: ${missing[*]}" >&2
+        exit 1
+    fi
+}
+
+main "$@"
