@@ -34,7 +34,7 @@ has_library()
 # Debian package names. $needed: without them nothing works; $wanted: without them a column or the plots are left out.
 find_missing()
 {
-    needed= wanted=
+    needed='' wanted=''
     command -v cc >/dev/null || needed="$needed gcc libc6-dev"
     command -v meson >/dev/null || needed="$needed meson"
     command -v ninja >/dev/null || needed="$needed ninja-build"

@@ -89,9 +89,14 @@ static bool find_library(struct bench_contender *contender, const struct known *
 
 static void say_missing(const struct known *entry, const char *worker)
 {
-    const char *what = access(worker, X_OK) != 0 ? "worker" : "shared library";
-    fprintf(stderr, "aomalloc-bench: %s is left out: its %s was not found", entry->name, what);
-    fprintf(stderr, entry->package != NULL ? "; Debian package %s\n" : "\n", entry->package);
+    if (access(worker, X_OK) == 0)
+        fprintf(stderr, "aomalloc-bench: %s is left out: its shared library was not found; Debian package %s\n",
+                entry->name, entry->package);
+    else if (entry->files[0] == NULL && entry->package != NULL)
+        fprintf(stderr, "aomalloc-bench: %s is left out: its worker was not built; Debian package %s\n", entry->name,
+                entry->package);
+    else
+        fprintf(stderr, "aomalloc-bench: %s is left out: its worker %s was not found\n", entry->name, worker);
 }
 
 static bool find(struct bench_contender *contender, const struct known *entry)

@@ -21,6 +21,12 @@ static void print_value(FILE *out, double value, int decimals)
     fprintf(out, "%*s", VALUE_COLUMNS, text);
 }
 
+/* Small ones with a digit more: 0.004 is not the same as 0. */
+static void print_ratio(FILE *out, double ratio)
+{
+    print_value(out, ratio, ratio < 0.095 ? 3 : 2);
+}
+
 static bool any_ratio(const struct bench_plan *plan, unsigned workload, unsigned threads, const char *against)
 {
     for (unsigned i = 0; i < plan->contender_count; i++)
@@ -36,7 +42,7 @@ static void print_ratios(const struct bench_plan *plan, FILE *out, unsigned work
         return;
     fprintf(out, "     x %-*s", LABEL_COLUMNS - 7, against);
     for (unsigned i = 0; i < plan->contender_count; i++)
-        print_value(out, bench_samples_ratio(plan, i, workload, threads, BENCH_NS_PER_OP, against), 2);
+        print_ratio(out, bench_samples_ratio(plan, i, workload, threads, BENCH_NS_PER_OP, against));
     fputc('\n', out);
 }
 
@@ -78,7 +84,7 @@ static void print_workload(const struct bench_plan *plan, FILE *out, unsigned wo
 
 void bench_report_head(const struct bench_plan *plan, FILE *out)
 {
-    fprintf(out, "Medians. Rounds: %u of %u ms each. CPUs online: %ld. Threads: %s, seed %" PRIu64 ".\n", plan->rounds,
+    fprintf(out, "Medians. Rounds: %u of %u ms each. CPUs online: %ld. Threads: %s. Seed: %" PRIu64 ".\n", plan->rounds,
             plan->time_ms, sysconf(_SC_NPROCESSORS_ONLN), plan->pin ? "pinned" : "not pinned", plan->seed);
     fputs("An operation is one malloc and one free. ns per operation: wall time divided by the operations of one\n"
           "thread; with twice as many threads as CPUs, an allocator that scales perfectly shows twice the figure of\n"
