@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) The aomalloc developers
 #
-# Draws aomalloc-bench's CSV file: bench_time.svg, ns per operation in a panel per number of threads, and, when "phases" was
-# measured, bench_memory.svg, resident memory as a multiple of what is live.
+# Draws aomalloc-bench's CSV file: bench_time.svg, ns per operation in a panel per number of threads, and, when
+# "phases" was measured, bench_memory.svg, resident memory as a multiple of what is live.
 
 set -eu
 

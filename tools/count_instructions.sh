@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) The aomalloc developers
 #
-# Instructions per call of malloc and free in the workload "pair", as callgrind counts them: a figure that does not depend
-# on the machine's load. Two runs that differ only in the number of operations are subtracted, so start-up and the first
-# refill drop out and what is left is the fast path alone, callees included.
+# Instructions per call of malloc and free in the workload "pair", as callgrind counts them: a figure that does not
+# depend on the machine's load. Two runs that differ only in the number of operations are subtracted, so start-up and
+# the first refill drop out and what is left is the fast path alone, callees included.
 #
 # Valgrind offers no restartable sequences: a variant that uses them is counted on the path that it takes without.
 
