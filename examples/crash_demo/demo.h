@@ -23,7 +23,7 @@ void crash_twice(void);
 void crash_in_malloc(void);
 void crash_under_loader_lock(void);
 
-/* Starts a thread called demo-worker that runs work and then sleeps for ever; returns when work, or worker_done, is done. */
+/* Starts a thread, demo-worker, that runs work and then sleeps for ever; returns when work or worker_done() is done. */
 void start_worker(void (*work)(void));
 void worker_done(void);
 void sleep_for_ever(void);

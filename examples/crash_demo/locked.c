@@ -13,8 +13,8 @@
 enum { BLOCK_BYTES = 96 * 1024 };
 
 /*
- * glibc cuts a large block off the end of its heap, the top chunk, whose header lies right behind the block before. With
- * that header's page made unreadable, malloc faults when it reads the header, in _int_malloc with the arena's
+ * glibc cuts a large block off the end of its heap, the top chunk, whose header lies right behind the block before.
+ * With that header's page made unreadable, malloc faults when it reads the header, in _int_malloc with the arena's
  * lock held (it takes the lock because there are two threads). An overflow of a heap buffer ends the same way,
  * only less surely.
  */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Copyright (c) The aomalloc developers */
 /*
- * The signal handler and its installation, by a constructor: loading this object with a program (LD_PRELOAD, or linking) is
- * all there is to do.
+ * The signal handler and its installation, by a constructor: loading this object with a program (LD_PRELOAD, or
+ * linking) is all there is to do.
  *
  * The handler takes no lock, uses no stdio and allocates with alloc.h alone. It writes a short report first, so that
  * there is one whatever happens later, then replaces it by the full one, and lets the program die of the same
@@ -77,7 +77,7 @@ static void handle(int signo, siginfo_t *info, void *context)
     errno = saved_errno;
 }
 
-/* So that an overflow of the main thread's stack can be reported. The lowest page is a guard for this stack, in turn. */
+/* So that an overflow of the main thread's stack can be reported. The lowest page guards this stack in turn. */
 static void install_stack(void)
 {
     stack_t old;
@@ -108,6 +108,7 @@ __attribute__((constructor)) static void install(void)
 {
     output_install();
     modules_install();
+    modules_remember();
     unwind_install();
     install_stack();
     for (int i = 0; i < SIGNALS_REPORTED; i++)

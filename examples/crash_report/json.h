@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Copyright (c) The aomalloc developers */
 /*
- * Writes JSON to a file descriptor with write(2). Objects and arrays begin and end in pairs; key is NULL inside an array.
- * A flat object or array stays on one line. Output is always valid UTF-8: a byte of a string that is not part
+ * Writes JSON to a file descriptor with write(2). Objects and arrays begin and end in pairs; key is NULL inside an
+ * array. A flat object or array stays on one line. Output is always valid UTF-8: a byte of a string that is not part
  * of a UTF-8 sequence becomes U+FFFD.
  */
 #ifndef CRASH_REPORT_JSON_H

@@ -16,6 +16,9 @@ struct mapping {
     char *path;
 };
 
+/* What was loaded when the program started, for programs that shut themselves off from /proc (Landlock, chroot). */
+static struct module *at_start;
+
 struct reader {
     struct module *first;
     struct module *last;
@@ -91,14 +94,14 @@ static bool add_mapping(char *line, void *argument)
 }
 
 /* Notes are 4-byte aligned in p_align 4 and the usual p_align 8 segments alike when each field is rounded up so. */
-static void find_build_id(struct module *module, const ElfW(Phdr) *segment)
+static void find_build_id(struct module *module, const elf_segment *segment)
 {
     const unsigned char *note = (const unsigned char *)(module->bias + segment->p_vaddr);
     const unsigned char *end = note + segment->p_memsz;
     if ((uintptr_t)note < module->start || (uintptr_t)end > module->end)
         return;
-    while (note + sizeof(ElfW(Nhdr)) <= end) {
-        const ElfW(Nhdr) *header = (const void *)note;
+    while (note + sizeof(elf_note) <= end) {
+        const elf_note *header = (const void *)note;
         const unsigned char *name = note + sizeof(*header);
         const unsigned char *content = name + ((header->n_namesz + 3) & ~3u);
         note = content + ((header->n_descsz + 3) & ~3u);
@@ -114,8 +117,8 @@ static void find_build_id(struct module *module, const ElfW(Phdr) *segment)
 /* False: not an ELF file of this kind of machine, or its headers are not in memory. */
 static bool read_headers(struct module *module)
 {
-    const ElfW(Ehdr) *header = (const void *)module->start;
-    const ElfW(Phdr) *load = NULL;
+    const elf_header *header = (const void *)module->start;
+    const elf_segment *load = NULL;
     if (!module->executable || module->headers_end - module->start < sizeof(*header) ||
         memcmp(header->e_ident, ELFMAG, SELFMAG) != 0 || header->e_phentsize != sizeof(*load) ||
         header->e_phoff + header->e_phnum * sizeof(*load) > module->headers_end - module->start)
@@ -156,20 +159,33 @@ static void keep_loaded(struct module **link)
     }
 }
 
-void modules_read(struct report *report)
+/* Returns what is wrong, NULL: nothing. */
+static const char *read_maps(struct module **modules)
 {
     struct reader reader = {0};
-    if (!procfs_each_line("/proc/self/maps", add_mapping, &reader))
-        report_problem(report, "cannot read /proc/self/maps");
-    if (reader.out_of_memory)
-        report_problem(report, "out of memory");
+    bool could_read = procfs_each_line("/proc/self/maps", add_mapping, &reader);
     keep_loaded(&reader.first);
-    report->modules = reader.first;
+    *modules = reader.first;
+    return !could_read ? "cannot read /proc/self/maps" : reader.out_of_memory ? "out of memory" : NULL;
+}
+
+void modules_read(struct report *report)
+{
+    const char *problem = read_maps(&report->modules);
+    if (problem)
+        report_problem(report, problem);
+    if (!report->modules)
+        report->modules = at_start;
+}
+
+void modules_remember(void)
+{
+    read_maps(&at_start);
 }
 
 void modules_destroy(struct module *modules)
 {
-    while (modules) {
+    while (modules && modules != at_start) {
         struct module *next = modules->next;
         destroy_module(modules);
         modules = next;

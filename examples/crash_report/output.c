@@ -15,7 +15,7 @@ static char pattern[PATH_MAX] = "crash_report.%p.json";
 
 void output_install(void)
 {
-    /* getenv is not safe in a handler, and a program with more rights than its user must not write where the user says. */
+    /* getenv is not safe in a handler; a program with more rights than its user must not write where the user says. */
     const char *wish = secure_getenv("CRASH_REPORT_FILE");
     if (wish && *wish) {
         struct text text = text_on(pattern, sizeof(pattern));
@@ -23,8 +23,19 @@ void output_install(void)
     }
 }
 
+/* &N: a descriptor that the program was started with, for programs that may not open files any more. */
+static int open_inherited(const char *digits)
+{
+    int fd = 0;
+    for (; *digits >= '0' && *digits <= '9' && fd < 100000; digits++)
+        fd = fd * 10 + (*digits - '0');
+    return fcntl(fd, F_DUPFD_CLOEXEC, 3);
+}
+
 int output_open(void)
 {
+    if (pattern[0] == '&')
+        return open_inherited(pattern + 1);
     char path[PATH_MAX];
     struct text text = text_on(path, sizeof(path));
     for (const char *from = pattern; *from; from++) {

@@ -2,11 +2,12 @@
 /* Copyright (c) The aomalloc developers */
 #include "procfs.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdint.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -18,6 +19,15 @@ enum {
     LINE_BYTES = 16384, /* a path of PATH_MAX bytes, each of them a newline written as \012 */
     NAME_BYTES = 64,    /* the kernel's names have at most 15 bytes, those of its own threads some more */
     ENTRIES_BYTES = 2048,
+};
+
+/* What getdents64(2) fills in. */
+struct entry {
+    uint64_t inode;
+    int64_t offset;
+    unsigned short bytes;
+    unsigned char type;
+    char name[];
 };
 
 static ssize_t read_again(int fd, void *buffer, size_t bytes)
@@ -96,7 +106,10 @@ static char *read_link(const char *path)
 
 void procfs_read_program(struct report *report)
 {
+    char thread_name[16]; /* of the crashed thread, usually the same */
     report->name = read_name("/proc/self/comm");
+    if (!report->name && prctl(PR_GET_NAME, thread_name) == 0)
+        report->name = text_copy(thread_name);
     report->executable = read_link("/proc/self/exe");
 }
 
@@ -132,17 +145,17 @@ static struct report_thread **add_thread(struct report_thread **tail, const char
 void procfs_read_threads(struct report *report)
 {
     struct report_thread **tail = &report->threads;
-    _Alignas(struct dirent64) char entries[ENTRIES_BYTES];
+    _Alignas(struct entry) char entries[ENTRIES_BYTES];
     int fd = open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     long got;
     if (fd < 0)
         report_problem(report, "cannot read /proc/self/task");
     while (fd >= 0 && tail && (got = syscall(SYS_getdents64, fd, entries, sizeof(entries))) > 0) {
         for (long at = 0; tail && at < got;) {
-            const struct dirent64 *entry = (const void *)(entries + at);
-            at += entry->d_reclen;
-            if (entry->d_name[0] != '.')
-                tail = add_thread(tail, entry->d_name);
+            const struct entry *entry = (const void *)(entries + at);
+            at += entry->bytes;
+            if (entry->name[0] != '.')
+                tail = add_thread(tail, entry->name);
         }
     }
     if (!tail)

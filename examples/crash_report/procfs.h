@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Copyright (c) The aomalloc developers */
-/* What /proc tells about this process, read with open(2), read(2) and getdents64(2) alone: opendir(3) would allocate. */
+/* What /proc tells about this process, read with open(2), read(2) and getdents64(2): opendir(3) would allocate. */
 #ifndef CRASH_REPORT_PROCFS_H
 #define CRASH_REPORT_PROCFS_H
 

@@ -14,7 +14,7 @@ struct date {
     unsigned month, day;
 };
 
-/* Years are counted from March here, so that the leap day is a year's last; gmtime_r(3) may take the time zone's lock. */
+/* Years are counted from March here, so that the leap day is a year's last; gmtime_r(3) may take a lock. */
 static struct date date_of(long days_since_1970)
 {
     long days = days_since_1970 + 719468; /* since 0000-03-01 */
@@ -41,8 +41,12 @@ static void write_time(struct json *json, const struct timespec *time)
         unsigned width;
         char end;
     } parts[] = {
-        {(uintmax_t)date.year, 4, '-'}, {date.month, 2, '-'},       {date.day, 2, 'T'},
-        {second / 3600, 2, ':'},        {second / 60 % 60, 2, ':'}, {second % 60, 2, '.'},
+        {(uintmax_t)date.year, 4, '-'},
+        {date.month, 2, '-'},
+        {date.day, 2, 'T'},
+        {second / 3600, 2, ':'},
+        {second / 60 % 60, 2, ':'},
+        {second % 60, 2, '.'},
         {(uintmax_t)time->tv_nsec / 1000000, 3, 'Z'},
     };
     for (unsigned i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {

@@ -12,22 +12,22 @@
 #include "modules.h"
 
 struct table {
-    const ElfW(Sym) *symbols;
+    const elf_symbol *symbols;
     size_t count;
     const char *strings;
     size_t strings_bytes;
 };
 
-/* The file may have been replaced since it was loaded: then its header differs, as that tells where its sections are. */
+/* The file may have been replaced since it was loaded: then its header, which says where sections are, differs. */
 static void map_image(struct module *module)
 {
     struct stat status;
     int fd = open(module->path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return;
-    if (fstat(fd, &status) == 0 && status.st_size >= (off_t)sizeof(ElfW(Ehdr))) {
+    if (fstat(fd, &status) == 0 && status.st_size >= (off_t)sizeof(elf_header)) {
         void *image = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-        if (image != MAP_FAILED && memcmp(image, (const void *)module->start, sizeof(ElfW(Ehdr))) == 0) {
+        if (image != MAP_FAILED && memcmp(image, (const void *)module->start, sizeof(elf_header)) == 0) {
             module->image = image;
             module->image_bytes = (size_t)status.st_size;
         } else if (image != MAP_FAILED) {
@@ -58,25 +58,25 @@ static const void *inside(const struct module *module, uint64_t offset, uint64_t
     return module->image + offset;
 }
 
-static struct table read_table(const struct module *module, const ElfW(Shdr) *sections, size_t count,
-                               const ElfW(Shdr) *section)
+static struct table read_table(const struct module *module, const elf_section *sections, size_t count,
+                               const elf_section *section)
 {
     struct table table = {0};
-    if (section->sh_link >= count || section->sh_entsize != sizeof(ElfW(Sym)))
+    if (section->sh_link >= count || section->sh_entsize != sizeof(elf_symbol))
         return table;
-    const ElfW(Shdr) *strings = &sections[section->sh_link];
+    const elf_section *strings = &sections[section->sh_link];
     table.symbols = inside(module, section->sh_offset, section->sh_size, 1);
     table.strings = inside(module, strings->sh_offset, strings->sh_size, 1);
     table.strings_bytes = strings->sh_size;
     if (table.symbols && table.strings)
-        table.count = section->sh_size / sizeof(ElfW(Sym));
+        table.count = section->sh_size / sizeof(elf_symbol);
     return table;
 }
 
 static struct table find_table(const struct module *module, uint32_t type)
 {
-    const ElfW(Ehdr) *header = (const void *)module->image;
-    const ElfW(Shdr) *sections = inside(module, header->e_shoff, header->e_shnum, sizeof(*sections));
+    const elf_header *header = (const void *)module->image;
+    const elf_section *sections = inside(module, header->e_shoff, header->e_shnum, sizeof(*sections));
     if (sections && header->e_shentsize == sizeof(*sections))
         for (size_t i = 0; i < header->e_shnum; i++)
             if (sections[i].sh_type == type)
@@ -84,7 +84,7 @@ static struct table find_table(const struct module *module, uint32_t type)
     return (struct table){0};
 }
 
-static bool covers(const ElfW(Sym) *symbol, uintptr_t value)
+static bool covers(const elf_symbol *symbol, uintptr_t value)
 {
     unsigned type = symbol->st_info & 0xf;
     return (type == STT_FUNC || type == STT_GNU_IFUNC) && symbol->st_shndx != SHN_UNDEF && value >= symbol->st_value &&
@@ -94,7 +94,7 @@ static bool covers(const ElfW(Sym) *symbol, uintptr_t value)
 static struct symbol search(const struct table *table, uintptr_t value)
 {
     for (size_t i = 0; i < table->count; i++) {
-        const ElfW(Sym) *symbol = &table->symbols[i];
+        const elf_symbol *symbol = &table->symbols[i];
         if (!covers(symbol, value) || symbol->st_name >= table->strings_bytes)
             continue;
         const char *name = table->strings + symbol->st_name;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Copyright (c) The aomalloc developers */
 /*
- * What libunwind does inside a handler, and why that is safe (looked at: 1.6 to 1.8):
+ * What libunwind does inside a handler, and why that is safe (looked at: 1.6 and 1.8):
  * - its one-time initialisation takes a mutex, and the loader binds its calls: unwind_install() gets that done before;
  * - its cache of unwind tables takes a lock: the cache is switched off first, in the handler, so that the program's own
  *   use of libunwind keeps it until then;
@@ -11,8 +11,8 @@
  *   be waited for in vain only if another thread was stopped, or the process forked, within those instructions;
  * - its thread-local variables exist since the thread's start when this object was loaded with the program (LD_PRELOAD
  *   or linked), while after dlopen(3) their first use in a thread would call malloc: do not load this object so;
- * - built with --enable-debug-frame, the default on Arm alone, it allocates with malloc for code that has a .debug_frame
- *   and no .eh_frame, which no usual compiler makes for Linux.
+ * - built with --enable-debug-frame, the default on Arm alone, it also looks for .debug_frame in the files of modules
+ *   that have no .eh_frame; no usual compiler makes such modules for Linux, and that way has not been looked at.
  */
 #define UNW_LOCAL_ONLY
 #include "unwind.h"
@@ -126,8 +126,8 @@ static void rehearse(unw_context_t *context, const void *pc)
 
 /*
  * Takes the ways that libunwind has: for code it knows, for data (a smashed stack) and for nowhere (a call through a
- * bad pointer), and, by a block of the stack whose size the compiler does not know, for a frame found by its frame pointer.
- * Besides its initialisation that makes the loader look up all it calls; libunwind is often linked lazily.
+ * bad pointer), and, by a block of the stack whose size the compiler does not know, for a frame found by its frame
+ * pointer. Besides its initialisation that makes the loader look up all it calls; libunwind is often linked lazily.
  */
 void unwind_install(void)
 {
