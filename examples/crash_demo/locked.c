@@ -26,6 +26,7 @@ void crash_in_malloc(void)
     mprotect((void *)top, (uintptr_t)sbrk(0) - top, PROT_NONE);
     void *volatile never = malloc(BLOCK_BYTES);
     free(never);
+    free(last);
 }
 
 static int stay(struct dl_phdr_info *info, size_t bytes, void *argument)

@@ -31,7 +31,9 @@ static void decode_path(char *path)
     char *to = path;
     for (const char *from = path; *from; to++) {
         bool newline = memcmp(from, "\\012", strnlen(from, 4)) == 0;
-        *to = newline ? '\n' : *from;
+        *to = *from;
+        if (newline)
+            *to = '\n';
         from += newline ? 4 : 1;
     }
     *to = '\0';
