@@ -12,8 +12,10 @@
 #include "variant.h"
 
 #define AOMA_NEW_FILL 0xa5
+#define AOMA_FREED_FILL 0xdd
 
 #define FAULT_FOREIGN "not a block: not from this heap"
+#define FAULT_FREE_MEMORY "not in use: freed already or never handed out"
 #define FAULT_INSIDE "not a block: inside a block or between blocks"
 
 /* ---- shortage ---- */
@@ -138,22 +140,34 @@ static AOMA_COLD AOMA_NORETURN void fail_foreign(const char *function, const voi
     aoma_fail(function, block, FAULT_FOREIGN);
 }
 
-/* A run of the entry's segment for which address is the begin of a block; aborts otherwise. */
-AOMA_INLINE struct aoma_run *find_run(uintptr_t entry, const void *block, const char *function)
+static AOMA_COLD AOMA_NORETURN void fail_no_block(const struct aoma_run *run, const void *block, const char *function)
+{
+    if (aoma_state_of(aoma_load_acquire(&run->state)) == AOMA_RUN_EMPTY)
+        aoma_fail(function, block, FAULT_FREE_MEMORY);
+    aoma_fail(function, block, FAULT_INSIDE);
+}
+
+/* A run and the number of one of its blocks. */
+struct place {
+    struct aoma_run *run;
+    unsigned index;
+};
+
+/* The place of a block in the entry's segment; aborts if no block begins there. */
+AOMA_INLINE struct place find_block(uintptr_t entry, const void *block, const char *function)
 {
     struct aoma_segment *segment = (struct aoma_segment *)entry;
     uintptr_t address = (uintptr_t)block;
-    struct aoma_run *run = &segment->run[(address >> AOMA_CHUNK_SHIFT) % AOMA_SEGMENT_CHUNKS];
+    struct place place;
 
+    place.run = &segment->run[(address >> AOMA_CHUNK_SHIFT) % AOMA_SEGMENT_CHUNKS];
     /* A branch, so that the processor guesses that this is the first chunk and need not wait for the load. */
-    if (aoma_unlikely(run->head_delta != 0))
-        run -= run->head_delta;
-    if (aoma_unlikely(!aoma_run_is_block(run, address))) {
-        if (aoma_anchor_state(aoma_load_acquire(&run->anchor)) == AOMA_RUN_EMPTY)
-            fail_foreign(function, block);
-        aoma_fail(function, block, FAULT_INSIDE);
-    }
-    return run;
+    if (aoma_unlikely(place.run->head_delta != 0))
+        place.run -= place.run->head_delta;
+    place.index = aoma_block_index(place.run->divisor, (uint32_t)(address - place.run->base));
+    if (aoma_unlikely(place.index >= aoma_state_count(aoma_load_relaxed(&place.run->state))))
+        fail_no_block(place.run, block, function);
+    return place;
 }
 
 static AOMA_NOINLINE void free_mapping(void *block, uintptr_t entry)
@@ -161,6 +175,19 @@ static AOMA_NOINLINE void free_mapping(void *block, uintptr_t entry)
     if (entry == 0)
         fail_foreign("AO_free", block);
     aoma_mapping_give(block, entry, "AO_free");
+}
+
+static size_t block_bytes(const struct aoma_run *run)
+{
+    unsigned class = aoma_state_class(aoma_load_relaxed(&run->state));
+
+    return class == AOMA_CLASS_LARGE ? run->chunks << AOMA_CHUNK_SHIFT : aoma_class_bytes(class);
+}
+
+static AOMA_NOINLINE void fill_freed(struct place place, void *block)
+{
+    if (aoma_run_in_use(place.run, place.index))
+        memset(block, AOMA_FREED_FILL, block_bytes(place.run));
 }
 
 AOMA_EXPORT void AO_free(void *block)
@@ -172,10 +199,22 @@ AOMA_EXPORT void AO_free(void *block)
         free_mapping(block, entry);
         return;
     }
-    aoma_variant_free(find_run(entry, block, "AO_free"), block, "AO_free");
+    struct place place = find_block(entry, block, "AO_free");
+    if (AOMA_CHECKS_DEBUG)
+        fill_freed(place, block);
+    aoma_variant_free(place.run, place.index, block, "AO_free");
 }
 
 /* ---- size and resizing ---- */
+
+static struct place find_live_block(uintptr_t entry, const void *block, const char *function)
+{
+    struct place place = find_block(entry, block, function);
+
+    if (!aoma_run_in_use(place.run, place.index))
+        aoma_run_fail_not_in_use(block, function);
+    return place;
+}
 
 AOMA_EXPORT size_t AO_malloc_usable_size(const void *block)
 {
@@ -188,9 +227,7 @@ AOMA_EXPORT size_t AO_malloc_usable_size(const void *block)
         fail_foreign(function, block);
     if (entry & AOMA_ENTRY_TAGS)
         return aoma_mapping_bytes(block, entry, function);
-    struct aoma_run *run = find_run(entry, block, function);
-    aoma_run_check_live(run, block, function, AOMA_CHECKS_DEBUG);
-    return run->block_bytes;
+    return block_bytes(find_live_block(entry, block, function).run);
 }
 
 static void *move_block(void *block, size_t old_bytes, size_t size)
@@ -234,15 +271,15 @@ AOMA_EXPORT void *AO_realloc(void *block, size_t size)
         fail_foreign(function, block);
     if (entry & AOMA_ENTRY_TAGS)
         return realloc_mapping(block, entry, size);
-    struct aoma_run *run = find_run(entry, block, function);
-    aoma_run_check_live(run, block, function, AOMA_CHECKS_DEBUG);
+    struct aoma_run *run = find_live_block(entry, block, function).run;
+    size_t old_bytes = block_bytes(run);
     if (aoma_run_is_large(run)) {
         if (size > AOMA_CLASS_MAX_BYTES && size <= AOMA_MAX_REQUEST_BYTES && aoma_large_resize(run, size))
             return block;
-    } else if (fits(run->block_bytes, size)) {
+    } else if (fits(old_bytes, size)) {
         return block;
     }
-    return move_block(block, run->block_bytes, size);
+    return move_block(block, old_bytes, size);
 }
 
 /* ---- the heap as a whole ---- */

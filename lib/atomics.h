@@ -150,6 +150,11 @@ AOMA_INLINE void aoma_store_relaxed(struct aoma_word *word, uint64_t value)
 
 #endif
 
+AOMA_INLINE void aoma_fence_full(void)
+{
+    AO_nop_full();
+}
+
 /* Each returns the value before. */
 AOMA_INLINE uint64_t aoma_fetch_or_full(struct aoma_word *word, uint64_t bits)
 {

@@ -5,21 +5,52 @@
 #include "fail.h"
 #include "segment.h"
 
+static void count_words(struct aoma_census *census, const struct aoma_run *run, uint64_t state)
+{
+    unsigned count = aoma_state_count(state);
+    size_t freed_before = census->blocks_freed;
+
+    for (unsigned i = 0; i < AOMA_RUN_WORDS; i++) {
+        uint64_t ready = aoma_load_acquire(&run->word[i].ready);
+        uint64_t freed = aoma_load_acquire(&run->word[i].freed);
+        uint64_t mask = 64 * i < count ? aoma_blocks_mask(count, i) : 0;
+
+        if (ready & freed)
+            aoma_fail_invariant("a block is ready and freed at once");
+        if ((ready | freed) & ~mask)
+            aoma_fail_invariant("a run has a free block that it does not have");
+        if (ready && aoma_state_of(state) != AOMA_RUN_ACTIVE)
+            aoma_fail_invariant("a run that is not active has ready blocks");
+        census->blocks_ready += (size_t)__builtin_popcountll(ready);
+        census->blocks_freed += (size_t)__builtin_popcountll(freed);
+    }
+    if (aoma_state_of(state) == AOMA_RUN_FULL && census->blocks_freed != freed_before)
+        aoma_fail_invariant("a run that is not listed has freed blocks");
+}
+
+static void check_listed(const struct aoma_run *run, uint64_t state)
+{
+    unsigned chunk = (unsigned)(run - run->segment->run);
+    uint64_t word = aoma_load_acquire(&run->segment->partial[aoma_state_class(state)]);
+
+    if (!(word >> chunk & 1))
+        aoma_fail_invariant("a partial run has no partial bit");
+}
+
 static void count_run(struct aoma_census *census, const struct aoma_run *run)
 {
-    uint64_t anchor = aoma_load_acquire(&run->anchor);
-    enum aoma_run_state state = aoma_anchor_state(anchor);
+    uint64_t state = aoma_load_acquire(&run->state);
 
-    census->runs[state]++;
-    if (aoma_run_is_large(run)) {
+    census->runs[aoma_state_of(state)]++;
+    census->chunks_in_runs += run->chunks;
+    if (aoma_state_class(state) == AOMA_CLASS_LARGE) {
         census->large++;
-        census->chunks_in_runs += run->block_bytes >> AOMA_CHUNK_SHIFT;
         return;
     }
-    census->chunks_in_runs += run->chunks;
-    census->blocks += run->block_count;
-    census->blocks_free += aoma_anchor_count(anchor);
-    aoma_census_check_run(run);
+    census->blocks += aoma_state_count(state);
+    count_words(census, run, state);
+    if (aoma_state_of(state) == AOMA_RUN_PARTIAL)
+        check_listed(run, state);
 }
 
 static void count_segment(struct aoma_census *census, const struct aoma_segment *segment)
@@ -30,7 +61,7 @@ static void count_segment(struct aoma_census *census, const struct aoma_segment 
     census->chunks_owned += (size_t)__builtin_popcountll(owned);
     census->chunks_taken += (size_t)__builtin_popcountll(owned & aoma_load_acquire(&segment->taken));
     for (unsigned i = 0; i < AOMA_SEGMENT_CHUNKS; i++) {
-        if (aoma_anchor_state(aoma_load_acquire(&segment->run[i].anchor)) != AOMA_RUN_EMPTY)
+        if (aoma_state_of(aoma_load_acquire(&segment->run[i].state)) != AOMA_RUN_EMPTY)
             count_run(census, &segment->run[i]);
     }
 }
@@ -43,30 +74,4 @@ void aoma_census_take(struct aoma_census *census)
         if (segment)
             count_segment(census, segment);
     }
-}
-
-/* Why the list of free blocks is wrong as of this anchor, or NULL. */
-static const char *judge_list(const struct aoma_run *run, uint64_t anchor)
-{
-    uint32_t units = (uint32_t)(run->block_bytes >> AOMA_UNIT_SHIFT);
-    uint32_t at = aoma_anchor_first(anchor);
-
-    if (aoma_anchor_count(anchor) > run->block_count)
-        return "an anchor counts more free blocks than the run has";
-    for (unsigned i = aoma_anchor_count(anchor); i > 0; i--) {
-        uintptr_t block = run->base + ((uintptr_t)at << AOMA_UNIT_SHIFT);
-        if (!aoma_run_is_block(run, block))
-            return "a free list leaves its run: a freed block was written to";
-        at = (at + units + (uint32_t)aoma_link_distance_racy((const void *)block)) & AOMA_ANCHOR_FIRST_MASK;
-    }
-    return NULL;
-}
-
-void aoma_census_check_run(const struct aoma_run *run)
-{
-    uint64_t anchor = aoma_load_acquire(&run->anchor);
-    const char *wrong = judge_list(run, anchor);
-
-    if (wrong && aoma_load_acquire(&run->anchor) == anchor)
-        aoma_fail_invariant(wrong);
 }

@@ -17,12 +17,11 @@ struct aoma_census {
     size_t runs[4];        /* by enum aoma_run_state; EMPTY ones are not counted */
     size_t large;          /* of the FULL ones */
     size_t blocks;         /* of all runs but the large ones */
-    size_t blocks_free;
+    size_t blocks_ready;
+    size_t blocks_freed;
 };
 
+/* Aborts when a run's words contradict its state. */
 void aoma_census_take(struct aoma_census *census);
-
-/* Aborts unless the run's list has count blocks, each where a block may be. Waits for no one: a list that keeps changing is not judged. */
-void aoma_census_check_run(const struct aoma_run *run);
 
 #endif /* AOMA_CENSUS_H */

@@ -16,7 +16,7 @@
 #define aoma_likely(x) __builtin_expect(!!(x), 1)
 #define aoma_unlikely(x) __builtin_expect(!!(x), 0)
 
-/* For the one helper that reads memory which its owner may be writing: see run.h. */
+/* For the one helper that writes constants which others may be reading: see segment.c. */
 #define AOMA_NO_TSAN __attribute__((no_sanitize("thread")))
 
 /* Index of the lowest set bit; bits is not 0. */

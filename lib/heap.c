@@ -2,8 +2,9 @@
 /* Copyright (c) The aomalloc developers */
 
 /*
- * Progress of a refill: the thread takes its own block from the run it brings before others can see the run, so it never comes back
- * empty-handed from a run it found; a header that another thread has changed meanwhile only means that ours is set aside as PARTIAL.
+ * Progress of a refill: the thread takes its own block from the run it brings before others can see the run. It finds none there only if another
+ * thread has just moved the run's freed blocks, and then looks for another run. A header that was changed meanwhile only means that
+ * ours is set aside as PARTIAL.
  */
 #include "heap.h"
 
@@ -13,7 +14,7 @@ static void install(struct aoma_heap *heap, unsigned class, struct aoma_run *run
     struct aoma_ptr *header = &heap->active[class];
     struct aoma_run *old = aoma_ptr_load_acquire(header);
 
-    while (!old || aoma_anchor_count(aoma_load_acquire(&old->anchor)) == 0) {
+    while (!old || !aoma_run_has_free(old)) {
         if (aoma_ptr_cas_full(header, old, run)) {
             if (old)
                 aoma_run_retire(old);
@@ -24,51 +25,59 @@ static void install(struct aoma_heap *heap, unsigned class, struct aoma_run *run
     aoma_run_retire(run);
 }
 
-static struct aoma_run *find_run(struct aoma_heap *heap, unsigned class)
+static struct aoma_run *make_run(unsigned class)
 {
-    struct aoma_run *run = aoma_run_take_partial(class, &heap->cursor[class]);
+    struct aoma_run *run;
 
-    if (run)
-        return run;
     do {
         run = aoma_run_make(class, false);
     } while (!run && aoma_segment_grow());
     return run ? run : aoma_run_make(class, true);
 }
 
-static void *pop_and_install(struct aoma_heap *heap, unsigned class, struct aoma_run *run)
+static void *take_any(struct aoma_run *run, unsigned class)
 {
-    void *block = aoma_run_pop_owned(run);
+    void *block = aoma_run_take(run, class);
 
-    install(heap, class, run);
-    return block;
+    return block ? block : aoma_run_take_freed(run, class);
 }
 
-static void *pop_active(struct aoma_heap *heap, unsigned class)
+static void *take_from_active(struct aoma_heap *heap, unsigned class)
 {
     struct aoma_run *run = aoma_ptr_load_acquire(&heap->active[class]);
 
-    return run ? aoma_run_pop(run, &heap->active[class], class) : NULL;
+    return run ? take_any(run, class) : NULL;
 }
 
-void *aoma_heap_refill(struct aoma_heap *heap, unsigned class)
+static void *take_and_install(struct aoma_heap *heap, unsigned class, struct aoma_run *run)
 {
-    void *block = pop_active(heap, class); /* another thread may have brought a run just now */
+    void *block = take_any(run, class);
 
     if (block)
-        return block;
-    struct aoma_run *run = find_run(heap, class);
-    return run ? pop_and_install(heap, class, run) : NULL;
+        install(heap, class, run);
+    else
+        aoma_run_retire(run);
+    return block;
 }
 
 void *aoma_heap_alloc_existing(struct aoma_heap *heap, unsigned class)
 {
-    void *block = pop_active(heap, class);
+    void *block = take_from_active(heap, class);
+    struct aoma_run *run;
 
-    if (block)
-        return block;
-    struct aoma_run *run = aoma_run_take_partial(class, &heap->cursor[class]);
-    return run ? pop_and_install(heap, class, run) : NULL;
+    while (!block && (run = aoma_run_take_partial(class, &heap->cursor[class])) != NULL)
+        block = take_and_install(heap, class, run);
+    return block;
+}
+
+void *aoma_heap_refill(struct aoma_heap *heap, unsigned class)
+{
+    void *block = aoma_heap_alloc_existing(heap, class);
+    struct aoma_run *run;
+
+    while (!block && (run = make_run(class)) != NULL)
+        block = take_and_install(heap, class, run);
+    return block;
 }
 
 bool aoma_heap_reclaim(struct aoma_heap *heap)

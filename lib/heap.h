@@ -30,7 +30,7 @@ AOMA_INLINE void *aoma_heap_alloc(struct aoma_heap *heap, unsigned class)
     struct aoma_run *run = aoma_ptr_load_acquire(&heap->active[class]);
 
     if (aoma_likely(run)) {
-        void *block = aoma_run_pop(run, &heap->active[class], class);
+        void *block = aoma_run_take(run, class);
         if (aoma_likely(block))
             return block;
     }

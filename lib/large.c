@@ -12,9 +12,9 @@ static size_t chunks_for(size_t bytes)
     return (bytes + AOMA_CHUNK_MASK) >> AOMA_CHUNK_SHIFT;
 }
 
-static void *publish(struct aoma_run *run, size_t chunks, bool one_segment)
+static void *publish(struct aoma_run *run, size_t chunks)
 {
-    aoma_run_make_large(run, chunks << AOMA_CHUNK_SHIFT, one_segment ? (unsigned)chunks : 0);
+    aoma_run_make_large(run, chunks);
     return (void *)run->base;
 }
 
@@ -26,7 +26,7 @@ static void *from_segment(size_t chunks, size_t align, bool *clean)
     do {
         run = aoma_segment_take((unsigned)chunks, align_chunks, clean);
     } while (!run && aoma_segment_grow());
-    return run ? publish(run, chunks, true) : NULL;
+    return run ? publish(run, chunks) : NULL;
 }
 
 static void *from_span(size_t chunks, size_t align, bool *clean)
@@ -35,7 +35,7 @@ static void *from_span(size_t chunks, size_t align, bool *clean)
     struct aoma_run *run = aoma_span_take(chunks, align);
 
     *clean = false;
-    return run ? publish(run, chunks, false) : NULL;
+    return run ? publish(run, chunks) : NULL;
 }
 
 void *aoma_large_alloc(size_t bytes, size_t align, bool *clean)
@@ -50,28 +50,21 @@ void *aoma_large_alloc(size_t bytes, size_t align, bool *clean)
     return block ? block : from_span(chunks, align, clean);
 }
 
-static bool is_last_chunk(const struct aoma_run *run)
-{
-    return (size_t)(run - run->segment->run) + run->chunks == AOMA_SEGMENT_CHUNKS;
-}
-
+/* Only within one segment: spans stay as they are. */
 bool aoma_large_resize(struct aoma_run *run, size_t bytes)
 {
     size_t chunks = chunks_for(bytes);
     unsigned first = (unsigned)(run - run->segment->run);
-    unsigned old = run->chunks;
+    size_t old = run->chunks;
 
-    if (old == 0 || chunks > AOMA_SEGMENT_CHUNKS)
-        return chunks << AOMA_CHUNK_SHIFT == run->block_bytes;
     if (chunks == old)
         return true;
-    if (chunks < old) {
-        aoma_run_resize_large(run, (unsigned)chunks);
-        aoma_segment_give(run->segment, first + (unsigned)chunks, old - (unsigned)chunks);
-        return true;
-    }
-    if (is_last_chunk(run) || !aoma_segment_take_at(run->segment, first + old, (unsigned)chunks - old))
+    if (first + old > AOMA_SEGMENT_CHUNKS || first + chunks > AOMA_SEGMENT_CHUNKS)
         return false;
-    aoma_run_resize_large(run, (unsigned)chunks);
+    if (chunks > old && !aoma_segment_take_at(run->segment, first + (unsigned)old, (unsigned)(chunks - old)))
+        return false;
+    run->chunks = chunks; /* we hold the block, so nobody else reads it */
+    if (chunks < old)
+        aoma_segment_give(run->segment, first + (unsigned)chunks, (unsigned)(old - chunks));
     return true;
 }

@@ -2,84 +2,121 @@
 /* Copyright (c) The aomalloc developers */
 
 /*
- * Runs follow Maged Michael, "Scalable lock-free dynamic memory allocation" (PLDI 2004), and LRMalloc (Leite and Rocha, 2018), with a bitmap
- * of partial runs per segment in place of their lists of descriptors.
+ * The states follow Maged Michael, "Scalable lock-free dynamic memory allocation" (PLDI 2004), and LRMalloc (Leite and Rocha, 2018); the bits
+ * in place of their lists of blocks, and the bitmap of partial runs in place of their lists of descriptors, are ours.
  *
  * Correctness, in short:
- * (1) A block has one holder. Pops and pushes are CASes on the anchor; its version counts every change and is never reset, so a CAS
- *     succeeds only if nothing happened to this run, in this or any later incarnation, since the anchor was read. (39 bits: a thread
- *     would have to sleep through exactly a multiple of 2^39 operations on this one run, an hour and a half at full speed.)
- * (2) A pop takes `first`, whose link it read while the anchor was unchanged: so the link was that of a free block and is right.
- * (3) A run is known in exactly one place: ACTIVE: in a header, or in the hands of the thread that is about to put it there or has taken it out.
+ * (1) A block has one holder. It leaves ready or freed by a CAS that clears its bit, and its holder alone sets a bit again. So no two
+ *     threads get it, and all blocks of a run are accounted for: ready, freed, or in someone's hands.
+ * (2) While a thread holds a block, the run cannot become EMPTY: that takes all blocks (5). So a thread that took a block from a run
+ *     it had found in a header long ago holds a block of what the run is now; if that is another class, it gives it back.
+ * (3) A run is known in exactly one place. ACTIVE: in a header, or in the hands of the thread that is about to put it there or has taken it out.
  *     PARTIAL: by a set bit in partial[class] of its segment, by a thread that has just made it PARTIAL and will set the bit, or by one that
  *     has just cleared the bit and will try to activate it. FULL: by nobody but its blocks. EMPTY: by the owner of its chunks.
- * (4) A partial bit may be stale (set late, after the run became EMPTY or something else): who takes such a bit finds another state or class and
- *     drops it. The class it read belongs to the anchor it read, because the class is written only between two versions.
- *     A bit is never missing: it is set after each change to PARTIAL, and whoever clears it looks at the anchor afterwards, or is
- *     the owner of the run, which is then EMPTY and not to be made anew before the bit is clear.
- * (5) Only the last free() of a run that is not ACTIVE, or who retires it, makes it EMPTY; it then holds the chunks alone.
- * A thread that dies between two of these steps takes with it one run or one block.
+ * (4) Nothing gets stuck in a FULL run: who frees sets the bit, then looks at the state; who makes a run FULL looks at the bits afterwards;
+ *     both steps are full barriers. Likewise for the last block of a PARTIAL run.
+ * (5) Who changes FULL or PARTIAL to EMPTY is the collector: it takes the freed bits of each word, all of a word's blocks in one CAS. When it has
+ *     them all it is the only holder, so the chunks are its own. If one is missing (a thread that overslept has just moved freed bits,
+ *     and will find that the run is not ACTIVE, and give them back), it puts back what it has and makes the run FULL, and looks again.
+ * (6) ready is not 0 only while ACTIVE: who moves bits there looks at the state afterwards, and takes them out again if the run was
+ *     retired meanwhile; who retires takes out what is there after the change of state. Full barriers in both, so one of them sees it.
+ * (7) A partial bit may be stale (set late, when the run was EMPTY or another class's already): who takes such a bit finds another state or
+ *     class in the one state word and drops it. A bit is never missing: it is set after each change to PARTIAL, and whoever clears it
+ *     looks at the state afterwards, or is the owner of the run, who clears it before the chunks can be used again.
+ * A thread that dies between two of these steps takes with it one run or one word of blocks.
  *
- * Progress: lock-free; a failed CAS is another thread's success. Nothing here loops over more than one run's blocks, and that only when it makes a run
- * of used memory or suspects a double free; the search for a partial run passes each segment that the index names at most twice.
+ * Progress: lock-free; a failed CAS is another thread's success, and a collector that fails had another thread take blocks. No loop is longer than a
+ * run has words; the search for a partial run passes each segment that the index names at most twice.
  */
-#include <string.h>
-
 #include "index.h"
 #include "run.h"
 #include "span.h"
 
-#define AOMA_FRESH_ALL ((size_t)1 << AOMA_ANCHOR_FIRST_BITS) /* above every offset */
-#define AOMA_WALK_TRIES 1024
-#define AOMA_FREED_FILL 0xdd
+#define FAULT_NOT_IN_USE "not in use: freed already or never handed out"
 
-#define FAULT_FREE "not in use: freed already"
-#define FAULT_FRESH "not in use: never handed out"
-#define FAULT_EMPTY "not in use: freed already or never handed out"
-
-_Static_assert(AOMA_CHUNK_BYTES / AOMA_UNIT_BYTES <= AOMA_ANCHOR_COUNT_MAX, "blocks of the smallest class in one chunk");
+_Static_assert(AOMA_CHUNK_BYTES / AOMA_UNIT_BYTES <= AOMA_RUN_WORDS * 64, "a bit for each block of the smallest class");
 
 static unsigned chunk_index(const struct aoma_run *run)
 {
     return (unsigned)(run - run->segment->run);
 }
 
-static uint32_t block_units(const struct aoma_run *run)
+static unsigned words_for(unsigned count)
 {
-    return (uint32_t)(run->block_bytes >> AOMA_UNIT_SHIFT);
+    return (count + 63) / 64;
 }
 
-static void give_chunks(struct aoma_run *run)
+static uint64_t next_state(uint64_t state, enum aoma_run_state to)
 {
-    if (run->chunks)
-        aoma_segment_give(run->segment, chunk_index(run), run->chunks);
-    else
-        aoma_span_give(run->segment, chunk_index(run), run->block_bytes >> AOMA_CHUNK_SHIFT);
+    return ((state & ~AOMA_STATE_MASK) | to) + AOMA_STATE_VERSION_ONE;
+}
+
+/* With no blocks, so that no address is one of its. */
+static uint64_t empty_state(uint64_t state)
+{
+    return next_state(state & ~((uint64_t)AOMA_STATE_COUNT_MASK << AOMA_STATE_COUNT_SHIFT), AOMA_RUN_EMPTY);
+}
+
+void aoma_run_fail_not_in_use(const void *block, const char *function)
+{
+    aoma_fail(function, block, FAULT_NOT_IN_USE);
+}
+
+/* ---- moving bits ---- */
+
+/* Takes all bits of a word. Acquire: pairs with put. */
+static uint64_t take_all(struct aoma_word *word)
+{
+    uint64_t bits = aoma_load_relaxed(word);
+
+    while (bits && !aoma_cas_full(word, &bits, 0))
+        ;
+    return bits;
+}
+
+/* Bits that are set already where they are being put: who freed them twice got past the check in aoma_run_give. */
+static AOMA_COLD AOMA_NORETURN void fail_twice(const struct aoma_run *run, unsigned word, uint64_t bits)
+{
+    unsigned class = aoma_state_class(aoma_load_relaxed(&run->state));
+    size_t bytes = class < AOMA_CLASSES ? aoma_class_bytes(class) : 0;
+
+    aoma_run_fail_not_in_use(aoma_block_address(run, 64 * word + aoma_lowest_bit(bits), bytes), "AO_free");
+}
+
+/* Puts bits that the caller holds. */
+static void put_freed(struct aoma_run *run, unsigned word, uint64_t bits)
+{
+    uint64_t twice = aoma_fetch_or_full(&run->word[word].freed, bits) & bits;
+
+    if (aoma_unlikely(twice))
+        fail_twice(run, word, twice);
+}
+
+static void put_ready(struct aoma_run *run, unsigned word, uint64_t bits)
+{
+    uint64_t twice = aoma_fetch_or_full(&run->word[word].ready, bits) & bits;
+
+    if (aoma_unlikely(twice))
+        fail_twice(run, word, twice);
+}
+
+void aoma_run_give_stray(struct aoma_run *run, unsigned index)
+{
+    put_freed(run, index / 64, (uint64_t)1 << (index % 64));
+    aoma_run_settle(run);
 }
 
 /* ---- making runs ---- */
 
-/* Used memory needs its list written out; the marks let a free() of a block that was not handed out be noticed. */
-static void link_blocks(const struct aoma_run *run)
+/* Everything else about the run is written before; release pairs with the acquire of whoever takes a block or reads the state. */
+static void publish_state(struct aoma_run *run, enum aoma_run_state to, unsigned class, unsigned count)
 {
-    uint32_t units = block_units(run);
-    uint32_t offset = 0;
+    uint64_t version = aoma_load_relaxed(&run->state) & ~(AOMA_STATE_VERSION_ONE - 1);
 
-    for (unsigned i = 0; i < run->block_count; i++, offset += units) {
-        void *block = (void *)(run->base + ((uintptr_t)offset << AOMA_UNIT_SHIFT));
-        aoma_link_write(block, offset, units, offset + units);
-    }
-}
-
-/* Only the owner changes an EMPTY anchor, so a store will do; release publishes the descriptor and the links. */
-static void publish(struct aoma_run *run, enum aoma_run_state state, unsigned count)
-{
-    uint64_t anchor = aoma_load_relaxed(&run->anchor);
-
-    AOMA_ASSERT(aoma_anchor_state(anchor) == AOMA_RUN_EMPTY);
-    anchor = (anchor & ~(AOMA_ANCHOR_VERSION_ONE - 1)) + AOMA_ANCHOR_VERSION_ONE;
-    aoma_store_release(&run->anchor, anchor | (uint64_t)state << AOMA_ANCHOR_STATE_SHIFT |
-                                         (uint64_t)count << AOMA_ANCHOR_COUNT_SHIFT);
+    AOMA_ASSERT(aoma_state_of(aoma_load_relaxed(&run->state)) == AOMA_RUN_EMPTY);
+    /* Only the owner changes the state of an EMPTY run (the collector's way back to FULL is the owner's as well): a store will do. */
+    aoma_store_release(&run->state, (version + AOMA_STATE_VERSION_ONE) | (uint64_t)count << AOMA_STATE_COUNT_SHIFT |
+                                        (uint64_t)class << AOMA_STATE_CLASS_SHIFT | to);
 }
 
 struct aoma_run *aoma_run_make(unsigned class, bool small)
@@ -90,38 +127,24 @@ struct aoma_run *aoma_run_make(unsigned class, bool small)
 
     if (!run)
         return NULL;
-    aoma_hint_set(&run->class, class);
-    run->block_bytes = aoma_class_bytes(class);
-    run->divisor = UINT64_MAX / run->block_bytes + 1;
-    run->block_count = (uint16_t)(((size_t)chunks << AOMA_CHUNK_SHIFT) / run->block_bytes);
-    run->blocks_bytes = (uint32_t)(run->block_count * run->block_bytes);
-    run->chunks = (uint8_t)chunks;
+    size_t bytes = aoma_class_bytes(class);
+    unsigned count = (unsigned)(((size_t)chunks << AOMA_CHUNK_SHIFT) / bytes);
+    run->divisor = aoma_divisor_of(bytes);
+    run->chunks = chunks;
     for (unsigned i = 0; i < chunks; i++)
         run[i].head_delta = (uint8_t)i;
-    aoma_hint_set(&run->fresh_units, clean ? 0 : AOMA_FRESH_ALL);
-    if (!clean)
-        link_blocks(run);
-    publish(run, AOMA_RUN_ACTIVE, run->block_count);
+    publish_state(run, AOMA_RUN_ACTIVE, class, count);
+    for (unsigned i = 0; i < words_for(count); i++)
+        aoma_store_release(&run->word[i].ready, aoma_blocks_mask(count, i)); /* after the state: see aoma_run_take */
     return run;
 }
 
-void aoma_run_make_large(struct aoma_run *run, size_t bytes, unsigned chunks)
+void aoma_run_make_large(struct aoma_run *run, size_t chunks)
 {
-    aoma_hint_set(&run->class, AOMA_CLASS_LARGE);
-    run->block_bytes = bytes;
-    run->divisor = 1; /* no offset but 0 */
-    run->blocks_bytes = 1;
-    run->block_count = 1;
-    run->chunks = (uint8_t)chunks;
+    run->divisor = AOMA_DIVISOR_LARGE;
+    run->chunks = chunks;
     run->head_delta = 0;
-    aoma_hint_set(&run->fresh_units, AOMA_FRESH_ALL);
-    publish(run, AOMA_RUN_FULL, 0);
-}
-
-void aoma_run_resize_large(struct aoma_run *run, unsigned chunks)
-{
-    run->block_bytes = (size_t)chunks << AOMA_CHUNK_SHIFT;
-    run->chunks = (uint8_t)chunks;
+    publish_state(run, AOMA_RUN_FULL, AOMA_CLASS_LARGE, 1);
 }
 
 /* ---- partial bits ---- */
@@ -139,55 +162,187 @@ static void clear_partial_bit(struct aoma_segment *segment, unsigned chunk, unsi
     aoma_fetch_clear_full(&segment->partial[class], (uint64_t)1 << chunk);
 }
 
-/* What a change of state obliges its maker to. class was read before the change: afterwards the run may be another's. */
-static void after_change(struct aoma_run *run, unsigned class, enum aoma_run_state from, enum aoma_run_state to)
+/* ---- what freed blocks lead to ---- */
+
+struct survey {
+    bool any;
+    bool all;
+};
+
+static struct survey survey_freed(const struct aoma_run *run, unsigned count)
 {
-    if (to == AOMA_RUN_PARTIAL && from != AOMA_RUN_PARTIAL)
-        set_partial_bit(run->segment, chunk_index(run), class);
-    if (to == AOMA_RUN_EMPTY) {
-        if (from == AOMA_RUN_PARTIAL)
-            clear_partial_bit(run->segment, chunk_index(run), class);
-        give_chunks(run);
+    struct survey survey = {false, true};
+
+    for (unsigned i = 0; i < words_for(count); i++) {
+        uint64_t freed = aoma_load_acquire(&run->word[i].freed);
+
+        survey.any |= freed != 0;
+        survey.all &= freed == aoma_blocks_mask(count, i);
+    }
+    return survey;
+}
+
+/* Whether all blocks were collected; if not, those that were are freed again. */
+static bool collect(struct aoma_run *run, unsigned count)
+{
+    unsigned words = words_for(count);
+    unsigned i;
+
+    for (i = 0; i < words; i++) {
+        uint64_t all = aoma_blocks_mask(count, i);
+        uint64_t seen = all;
+
+        if (!aoma_cas_full(&run->word[i].freed, &seen, 0))
+            break;
+    }
+    if (i == words)
+        return true;
+    while (i-- > 0)
+        put_freed(run, i, aoma_blocks_mask(count, i));
+    return false;
+}
+
+static void release_chunks(struct aoma_run *run)
+{
+    unsigned chunk = chunk_index(run);
+
+    if (run->chunks <= AOMA_SEGMENT_CHUNKS - chunk)
+        aoma_segment_give(run->segment, chunk, (unsigned)run->chunks);
+    else
+        aoma_span_give(run->segment, chunk, run->chunks);
+}
+
+/* The collector's part of (5); before is the state that it has changed to EMPTY. True: the chunks have gone back. */
+static bool collect_and_release(struct aoma_run *run, uint64_t before)
+{
+    if (aoma_state_of(before) == AOMA_RUN_PARTIAL)
+        clear_partial_bit(run->segment, chunk_index(run), aoma_state_class(before));
+    if (collect(run, aoma_state_count(before))) {
+        release_chunks(run);
+        return true;
+    }
+    aoma_store_release(&run->state, next_state(before, AOMA_RUN_FULL) + AOMA_STATE_VERSION_ONE);
+    aoma_fence_full(); /* settle's next look at freed comes after */
+    return false;
+}
+
+/*
+ * The caller may hold no block of the run, so the run may be anything by now: every change is a CAS from a state that was read before
+ * freed was, and its version says that nothing happened in between.
+ */
+void aoma_run_settle(struct aoma_run *run)
+{
+    uint64_t state = aoma_load_acquire(&run->state);
+
+    while (aoma_state_of(state) == AOMA_RUN_FULL || aoma_state_of(state) == AOMA_RUN_PARTIAL) {
+        struct survey freed = survey_freed(run, aoma_state_count(state));
+        uint64_t before = state;
+
+        if (freed.all) {
+            if (aoma_cas_full(&run->state, &state, empty_state(before))) {
+                if (collect_and_release(run, before))
+                    return;
+                state = aoma_load_acquire(&run->state);
+            }
+        } else if (freed.any && aoma_state_of(before) == AOMA_RUN_FULL) {
+            if (aoma_cas_full(&run->state, &state, next_state(before, AOMA_RUN_PARTIAL))) {
+                set_partial_bit(run->segment, chunk_index(run), aoma_state_class(before));
+                state = aoma_load_acquire(&run->state);
+            }
+        } else {
+            return;
+        }
     }
 }
 
-static uint64_t anchor_in_state(uint64_t anchor, enum aoma_run_state state)
+/* ---- taking from runs whose ready blocks are used up ---- */
+
+static bool is_active(uint64_t state, unsigned class)
 {
-    anchor = (anchor & ~AOMA_ANCHOR_STATE_MASK) | (uint64_t)state << AOMA_ANCHOR_STATE_SHIFT;
-    if (state == AOMA_RUN_EMPTY)
-        anchor &= ~(AOMA_ANCHOR_STATE_MASK - 1); /* zero below the state: no count, no first */
-    return anchor + AOMA_ANCHOR_VERSION_ONE;
+    return aoma_state_of(state) == AOMA_RUN_ACTIVE && aoma_state_class(state) == class;
 }
 
-bool aoma_run_activate(struct aoma_run *run, unsigned class)
+/* Makes bits ready that the caller has taken from freed and holds, together with a block that it keeps. */
+static void make_ready(struct aoma_run *run, unsigned word, uint64_t bits, uint64_t state)
 {
-    uint64_t anchor = aoma_load_acquire(&run->anchor);
+    put_ready(run, word, bits);
+    /* (6): retired meanwhile? We still hold a block, so it is the same run; its owner may have come too early to see the bits. */
+    if (aoma_unlikely(aoma_load_acquire(&run->state) != state)) {
+        bits = take_all(&run->word[word].ready);
+        if (bits)
+            put_freed(run, word, bits);
+        aoma_run_settle(run);
+    }
+}
+
+void *aoma_run_take_freed(struct aoma_run *run, unsigned class)
+{
+    for (unsigned i = 0; i < aoma_class_words(class); i++) {
+        uint64_t bits = take_all(&run->word[i].freed);
+        if (!bits)
+            continue;
+        /* Holding blocks: the class cannot change until we give them back. */
+        uint64_t state = aoma_load_acquire(&run->state);
+        if (!is_active(state, class)) {
+            put_freed(run, i, bits);
+            aoma_run_settle(run);
+            return NULL;
+        }
+        if (bits & (bits - 1))
+            make_ready(run, i, bits & (bits - 1), state);
+        return aoma_block_address(run, 64 * i + aoma_lowest_bit(bits), aoma_class_bytes(class));
+    }
+    return NULL;
+}
+
+/* ---- into and out of headers ---- */
+
+static bool activate(struct aoma_run *run, unsigned class)
+{
+    uint64_t state = aoma_load_acquire(&run->state);
 
     do {
-        if (aoma_anchor_state(anchor) != AOMA_RUN_PARTIAL || aoma_hint_get(&run->class) != class)
+        if (aoma_state_of(state) != AOMA_RUN_PARTIAL || aoma_state_class(state) != class)
             return false;
-    } while (!aoma_cas_acquire(&run->anchor, &anchor, anchor_in_state(anchor, AOMA_RUN_ACTIVE)));
+    } while (!aoma_cas_full(&run->state, &state, next_state(state, AOMA_RUN_ACTIVE)));
     return true;
 }
 
 void aoma_run_retire(struct aoma_run *run)
 {
-    unsigned class = (unsigned)aoma_hint_get(&run->class);
-    uint64_t anchor = aoma_load_acquire(&run->anchor);
-    enum aoma_run_state state;
+    uint64_t state = aoma_load_acquire(&run->state);
+    unsigned words = words_for(aoma_state_count(state));
 
-    do {
-        unsigned count = aoma_anchor_count(anchor);
+    AOMA_ASSERT(aoma_state_of(state) == AOMA_RUN_ACTIVE);
+    while (!aoma_cas_full(&run->state, &state, next_state(state, AOMA_RUN_FULL)))
+        ;
+    /* Should the run become another's during this, then moving bits from ready to freed does it no harm. */
+    for (unsigned i = 0; i < words; i++) {
+        uint64_t bits = take_all(&run->word[i].ready);
+        if (bits)
+            put_freed(run, i, bits);
+    }
+    aoma_run_settle(run);
+}
 
-        AOMA_ASSERT(aoma_anchor_state(anchor) == AOMA_RUN_ACTIVE);
-        state = count == 0 ? AOMA_RUN_FULL : count == run->block_count ? AOMA_RUN_EMPTY : AOMA_RUN_PARTIAL;
-    } while (!aoma_cas_full(&run->anchor, &anchor, anchor_in_state(anchor, state)));
-    after_change(run, class, AOMA_RUN_ACTIVE, state);
+bool aoma_run_has_free(const struct aoma_run *run)
+{
+    for (unsigned i = 0; i < AOMA_RUN_WORDS; i++) {
+        if (aoma_load_relaxed(&run->word[i].ready) | aoma_load_relaxed(&run->word[i].freed))
+            return true;
+    }
+    return false;
 }
 
 bool aoma_run_is_idle(const struct aoma_run *run)
 {
-    return aoma_anchor_count(aoma_load_acquire(&run->anchor)) == run->block_count;
+    unsigned count = aoma_state_count(aoma_load_acquire(&run->state));
+    bool idle = true;
+
+    for (unsigned i = 0; i < words_for(count); i++)
+        idle &= (aoma_load_relaxed(&run->word[i].ready) | aoma_load_relaxed(&run->word[i].freed)) ==
+                aoma_blocks_mask(count, i);
+    return idle;
 }
 
 /* Takes the bit of one run of the segment at chunk from or above; its chunk, or AOMA_SEGMENT_CHUNKS. */
@@ -207,7 +362,7 @@ static unsigned take_partial_bit(struct aoma_segment *segment, unsigned class, u
 }
 
 /*
- * In a circle, so that a run is asked again only after all others have been: by then it has gathered as many free blocks as frees allow.
+ * In a circle, so that a run is asked again only after all others have been: by then it has gathered as many freed blocks as frees allow.
  * (The most recently freed one, on top of a stack, would have a single block, and each refill would buy one malloc.)
  */
 struct aoma_run *aoma_run_take_partial(unsigned class, struct aoma_hint *cursor)
@@ -234,106 +389,10 @@ struct aoma_run *aoma_run_take_partial(unsigned class, struct aoma_hint *cursor)
         if (chunk == AOMA_SEGMENT_CHUNKS) {
             number++;
             chunk = 0;
-        } else if (aoma_run_activate(&segment->run[chunk], class)) {
+        } else if (activate(&segment->run[chunk], class)) {
             aoma_hint_set(cursor, ((size_t)number << AOMA_SEGMENT_CHUNKS_SHIFT) + chunk + 1);
             return &segment->run[chunk];
         }
     }
     return NULL;
-}
-
-/* ---- blocks ---- */
-
-void aoma_run_fresh_block(struct aoma_run *run, uint32_t offset)
-{
-    size_t seen = aoma_hint_get(&run->fresh_units);
-
-    while (seen <= offset && !aoma_hint_cas(&run->fresh_units, &seen, (size_t)offset + 1))
-        ;
-}
-
-void *aoma_run_pop_owned(struct aoma_run *run)
-{
-    uint64_t anchor = aoma_load_acquire(&run->anchor);
-    uint64_t desired;
-    uint32_t offset;
-
-    do {
-        if (aoma_anchor_count(anchor) == 0)
-            return NULL;
-        offset = aoma_anchor_first(anchor);
-        const void *block = (const void *)(run->base + ((uintptr_t)offset << AOMA_UNIT_SHIFT));
-        uint32_t next = offset + block_units(run) + (uint32_t)aoma_link_distance_racy(block);
-        desired = ((anchor & ~AOMA_ANCHOR_FIRST_MASK) | (next & AOMA_ANCHOR_FIRST_MASK)) - AOMA_ANCHOR_COUNT_ONE +
-                  AOMA_ANCHOR_VERSION_ONE;
-    } while (!aoma_cas_acquire(&run->anchor, &anchor, desired));
-    return aoma_run_popped(run, offset);
-}
-
-static enum aoma_run_state state_after_push(const struct aoma_run *run, uint64_t anchor)
-{
-    if (aoma_anchor_state(anchor) == AOMA_RUN_ACTIVE)
-        return AOMA_RUN_ACTIVE;
-    return aoma_anchor_count(anchor) + 1 == run->block_count ? AOMA_RUN_EMPTY : AOMA_RUN_PARTIAL;
-}
-
-void aoma_run_push_slow(struct aoma_run *run, void *block, const char *function)
-{
-    uint32_t offset = (uint32_t)(((uintptr_t)block - run->base) >> AOMA_UNIT_SHIFT);
-    unsigned class = (unsigned)aoma_hint_get(&run->class);
-    uint64_t anchor = aoma_load_acquire(&run->anchor);
-    enum aoma_run_state state;
-    uint64_t desired;
-
-    aoma_run_check_live(run, block, function, AOMA_CHECKS_DEBUG);
-    if (AOMA_CHECKS_DEBUG)
-        memset((char *)block + sizeof(struct aoma_link), AOMA_FREED_FILL, run->block_bytes - sizeof(struct aoma_link));
-    do {
-        if (aoma_anchor_state(anchor) == AOMA_RUN_EMPTY || aoma_anchor_count(anchor) >= run->block_count)
-            aoma_fail(function, block, FAULT_FREE);
-        state = state_after_push(run, anchor);
-        aoma_link_write(block, offset, block_units(run), aoma_anchor_first(anchor));
-        desired = ((anchor & ~AOMA_ANCHOR_FIRST_MASK) | offset) + AOMA_ANCHOR_COUNT_ONE;
-    } while (!aoma_cas_full(&run->anchor, &anchor, anchor_in_state(desired, state)));
-    after_change(run, class, aoma_anchor_state(anchor), state);
-}
-
-/* ---- misuse ---- */
-
-enum verdict { NOT_LISTED, LISTED, UNDECIDED };
-
-/* Looks for offset among the free blocks as of one moment; decided if the anchor did not change meanwhile. */
-static enum verdict walk_list(const struct aoma_run *run, uint32_t offset)
-{
-    uint64_t anchor = aoma_load_acquire(&run->anchor);
-    uint32_t at = aoma_anchor_first(anchor);
-    bool found = false;
-
-    for (unsigned i = aoma_anchor_count(anchor); i > 0 && !found; i--) {
-        const void *block = (const void *)(run->base + ((uintptr_t)at << AOMA_UNIT_SHIFT));
-        found = at == offset;
-        at = (at + block_units(run) + (uint32_t)aoma_link_distance_racy(block)) & AOMA_ANCHOR_FIRST_MASK;
-    }
-    if (aoma_load_acquire(&run->anchor) != anchor)
-        return UNDECIDED;
-    return found ? LISTED : NOT_LISTED;
-}
-
-void aoma_run_check_live(const struct aoma_run *run, const void *block, const char *function, bool exact)
-{
-    uint32_t offset = (uint32_t)(((uintptr_t)block - run->base) >> AOMA_UNIT_SHIFT);
-    bool marked = ((const struct aoma_link *)block)->mark == aoma_block_mark(block);
-    enum verdict verdict = UNDECIDED;
-
-    if (aoma_anchor_state(aoma_load_acquire(&run->anchor)) == AOMA_RUN_EMPTY)
-        aoma_fail(function, block, FAULT_EMPTY);
-    if (offset >= aoma_hint_get(&run->fresh_units))
-        aoma_fail(function, block, FAULT_FRESH);
-    if (!marked && !exact)
-        return;
-    for (unsigned i = 0; i < AOMA_WALK_TRIES && verdict == UNDECIDED; i++)
-        verdict = walk_list(run, offset);
-    /* Never decided under heavy traffic: the mark, wrong once in 2^32, then speaks alone. */
-    if (verdict == LISTED || (verdict == UNDECIDED && marked))
-        aoma_fail(function, block, FAULT_FREE);
 }

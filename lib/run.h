@@ -2,28 +2,29 @@
 /* Copyright (c) The aomalloc developers */
 
 /*
- * Runs: consecutive chunks that hold blocks of one class, or one large object, and the anchor that says which are free.
+ * Runs: consecutive chunks that hold blocks of one class, or one large object. Which blocks are free is kept in bits beside the run, never in the
+ * blocks: a program that writes where it should not cannot lead the allocator astray, a block given back twice shows, and memory that is
+ * free is not touched.
  *
- * Anchor, one 64-bit word:
- *     bits  0-12  first    offset of the first free block in 16-byte units (meaningless when count is 0)
- *          13-22  count    free blocks, 0 .. block_count
- *          23-24  state
- *          25-63  version  counts every change of the word, never reset
+ * A block is in one of three places: `ready` (malloc takes it from there), `freed` (free puts it there), or in use, which includes the hands
+ * of a thread that is just moving it. Taking and giving are each one CAS, on different words. When ready is used up, all of freed is moved there.
  *
- * The free blocks form a list through their first eight bytes, struct aoma_link. A link is relative to the block behind its own, so that
- * zero-filled memory is the complete list in address order and a fresh run need not be touched.
+ * The words have no version, because bits are level-triggered: a CAS on a value that went away and came back takes a block that is free
+ * now. What a thread that overslept may meet is a run of another class; it notices after it has the block, when the run can
+ * no longer change, and gives it back.
  *
- * States and who changes them (each by CAS on the anchor, unless it says owner):
- *     EMPTY   -> ACTIVE    the owner of the chunks, when it makes a run (a store: only the owner changes an EMPTY anchor)
- *             -> FULL      the same, for a large object
- *     ACTIVE  -> PARTIAL   who took it out of its header, or gives up on putting it there: some blocks are free
- *             -> FULL      the same: no block is free
- *             -> EMPTY     the same: all blocks are free; becomes the owner of the chunks
- *     FULL    -> PARTIAL   the first free(), which then sets the run's partial bit
- *             -> EMPTY     the free() of the only block; becomes the owner
+ * state, one 64-bit word: bits 0-1 state, 2-8 class, 9-18 number of blocks, 19-63 version, which counts every change of the word.
+ *
+ *     EMPTY   -> ACTIVE    the owner of the chunks, when it makes a run
+ *             -> FULL      the same, for a large object; or the collector (below) that found a block missing
+ *     ACTIVE  -> FULL      who took the run out of its header, or brought it and could not put it there
+ *     FULL    -> PARTIAL   whoever sees a freed block; it then sets the run's partial bit
  *     PARTIAL -> ACTIVE    who took the partial bit
- *             -> EMPTY     the last free(), which takes the bit away and becomes the owner
- * Pops happen in state ACTIVE alone, pushes in any state but EMPTY. See run.c for why this is right.
+ *     FULL, PARTIAL -> EMPTY   whoever sees all blocks freed: the collector, who becomes the owner of the chunks when it has collected them
+ * FULL means: known to nobody but its blocks. All changes are CASes. run.c argues why this is right.
+ *
+ * Which operations may overlap on one run: all of them, any number of times, with these exceptions: make is the owner's alone, retire is done once
+ * per activation, activate is done by the holder of the partial bit.
  */
 #ifndef AOMA_RUN_H
 #define AOMA_RUN_H
@@ -37,210 +38,176 @@
 #include "segment.h"
 #include "size_class.h"
 
-#define AOMA_ANCHOR_FIRST_BITS 13
-#define AOMA_ANCHOR_FIRST_MASK (((uint64_t)1 << AOMA_ANCHOR_FIRST_BITS) - 1)
-#define AOMA_ANCHOR_COUNT_SHIFT AOMA_ANCHOR_FIRST_BITS
-#define AOMA_ANCHOR_COUNT_BITS 10
-#define AOMA_ANCHOR_COUNT_MAX ((1u << AOMA_ANCHOR_COUNT_BITS) - 1)
-#define AOMA_ANCHOR_COUNT_ONE ((uint64_t)1 << AOMA_ANCHOR_COUNT_SHIFT)
-#define AOMA_ANCHOR_STATE_SHIFT (AOMA_ANCHOR_COUNT_SHIFT + AOMA_ANCHOR_COUNT_BITS)
-#define AOMA_ANCHOR_STATE_BITS 2
-#define AOMA_ANCHOR_STATE_MASK ((((uint64_t)1 << AOMA_ANCHOR_STATE_BITS) - 1) << AOMA_ANCHOR_STATE_SHIFT)
-#define AOMA_ANCHOR_VERSION_SHIFT (AOMA_ANCHOR_STATE_SHIFT + AOMA_ANCHOR_STATE_BITS)
-#define AOMA_ANCHOR_VERSION_ONE ((uint64_t)1 << AOMA_ANCHOR_VERSION_SHIFT) /* 39 bits of version */
-
-/* Such that a push needs nothing but itself iff bit 1 is set and, counting bit 0 as one block, the run does not become wholly free. */
 enum aoma_run_state {
     AOMA_RUN_EMPTY = 0,
     AOMA_RUN_FULL = 1,
-    AOMA_RUN_ACTIVE = 2,
-    AOMA_RUN_PARTIAL = 3,
+    AOMA_RUN_PARTIAL = 2,
+    AOMA_RUN_ACTIVE = 3,
 };
 
-#define AOMA_RUN_MAX_BYTES (AOMA_UNIT_BYTES << AOMA_ANCHOR_FIRST_BITS) /* 128 KiB */
+#define AOMA_STATE_MASK UINT64_C(3)
+#define AOMA_STATE_CLASS_SHIFT 2
+#define AOMA_STATE_CLASS_MASK 127u
+#define AOMA_STATE_COUNT_SHIFT 9
+#define AOMA_STATE_COUNT_MASK 1023u
+#define AOMA_STATE_VERSION_SHIFT 19
+#define AOMA_STATE_VERSION_ONE ((uint64_t)1 << AOMA_STATE_VERSION_SHIFT)
+
+_Static_assert(AOMA_CLASS_LARGE <= AOMA_STATE_CLASS_MASK, "the class fits its field");
+_Static_assert(AOMA_RUN_WORDS * 64 <= AOMA_STATE_COUNT_MASK, "the number of blocks fits its field");
+
+AOMA_INLINE enum aoma_run_state aoma_state_of(uint64_t state)
+{
+    return (enum aoma_run_state)(state & AOMA_STATE_MASK);
+}
+
+AOMA_INLINE unsigned aoma_state_class(uint64_t state)
+{
+    return (unsigned)(state >> AOMA_STATE_CLASS_SHIFT) & AOMA_STATE_CLASS_MASK;
+}
+
+AOMA_INLINE unsigned aoma_state_count(uint64_t state)
+{
+    return (unsigned)(state >> AOMA_STATE_COUNT_SHIFT) & AOMA_STATE_COUNT_MASK;
+}
+
+/* The bits of a run's word that stand for blocks. */
+AOMA_INLINE uint64_t aoma_blocks_mask(unsigned count, unsigned word)
+{
+    unsigned left = count - 64 * word;
+
+    return left >= 64 ? ~(uint64_t)0 : ((uint64_t)1 << left) - 1;
+}
+
+/* ---- offset <-> block ---- */
+
+/* divisor = 2^40 / block_bytes, rounded up: exact, since an offset has at most 17 bits and a block size 17. */
+#define AOMA_DIVISOR_SHIFT 40
+#define AOMA_DIVISOR_LARGE 1 /* no offset but 0 */
+
+AOMA_INLINE uint64_t aoma_divisor_of(size_t block_bytes)
+{
+    return (((uint64_t)1 << AOMA_DIVISOR_SHIFT) + block_bytes - 1) / block_bytes;
+}
+
+#define AOMA_NO_BLOCK 1024u
+
+/* The number of the block that begins at this offset of a run, or AOMA_NO_BLOCK or a number that the run does not have. */
+AOMA_INLINE unsigned aoma_block_index(uint64_t divisor, uint32_t offset)
+{
+    uint64_t product = offset * divisor;
+
+    if (aoma_unlikely((product & (((uint64_t)1 << AOMA_DIVISOR_SHIFT) - 1)) >= divisor))
+        return AOMA_NO_BLOCK;
+    return (unsigned)(product >> AOMA_DIVISOR_SHIFT);
+}
+
+AOMA_INLINE void *aoma_block_address(const struct aoma_run *run, unsigned index, size_t block_bytes)
+{
+    return (void *)(run->base + index * block_bytes);
+}
+
+/* ---- taking ---- */
+
+/* Gives back a block that was taken from a run which had become another class's. */
+AOMA_COLD void aoma_run_give_stray(struct aoma_run *run, unsigned index);
 
 /*
- * The first eight bytes of a free block. mark is aoma_block_mark() of its address once the block has been freed (or its run was made of used
- * memory), 0 in fresh memory; malloc sets the word to zero, so a mark in a block that is being freed says that it is probably
- * free already.
- */
-struct aoma_link {
-    int32_t distance; /* units from the end of this block to the start of the next free one */
-    uint32_t mark;
-};
-
-AOMA_INLINE unsigned aoma_anchor_count(uint64_t anchor)
-{
-    return (unsigned)(anchor >> AOMA_ANCHOR_COUNT_SHIFT) & AOMA_ANCHOR_COUNT_MAX;
-}
-
-AOMA_INLINE enum aoma_run_state aoma_anchor_state(uint64_t anchor)
-{
-    return (enum aoma_run_state)((anchor & AOMA_ANCHOR_STATE_MASK) >> AOMA_ANCHOR_STATE_SHIFT);
-}
-
-AOMA_INLINE uint32_t aoma_anchor_first(uint64_t anchor)
-{
-    return (uint32_t)(anchor & AOMA_ANCHOR_FIRST_MASK);
-}
-
-AOMA_INLINE uint32_t aoma_block_mark(const void *block)
-{
-    return ((uint32_t)((uintptr_t)block >> AOMA_UNIT_SHIFT) * 0x9e3779b1u) | 1;
-}
-
-/*
- * The benign race of this library: a stale popper may read the link of a block that has a new owner, who writes what it likes there.
- * Whatever is read is masked to an offset and discarded, because the anchor's version has changed and the CAS fails; memory that ever
- * held blocks stays mapped. volatile: read once.
- */
-AOMA_INLINE AOMA_NO_TSAN int32_t aoma_link_distance_racy(const void *block)
-{
-    return ((const volatile struct aoma_link *)block)->distance;
-}
-
-/* The block is the caller's. */
-AOMA_INLINE void aoma_link_write(void *block, uint32_t offset, uint32_t units, uint32_t next_offset)
-{
-    struct aoma_link *link = block;
-
-    link->distance = (int32_t)(next_offset - offset - units);
-    link->mark = aoma_block_mark(block);
-}
-
-AOMA_INLINE void aoma_link_clear(void *block)
-{
-    struct aoma_link *link = block;
-
-    link->distance = 0;
-    link->mark = 0;
-}
-
-AOMA_COLD void aoma_run_fresh_block(struct aoma_run *run, uint32_t offset);
-
-/* After a pop: the block is ours. fresh_units only grows, so a block that was handed out is never taken for one that was not. */
-AOMA_INLINE void *aoma_run_popped(struct aoma_run *run, uint32_t offset)
-{
-    void *block = (void *)(run->base + ((uintptr_t)offset << AOMA_UNIT_SHIFT));
-
-    if (aoma_unlikely(offset >= aoma_hint_get(&run->fresh_units)))
-        aoma_run_fresh_block(run, offset);
-    aoma_link_clear(block);
-    return block;
-}
-
-/*
- * Pops a block of the run that header says is active for class, or NULL: no block left, or the header has changed.
+ * A ready block, or NULL; the run was class's when the caller found it in a header.
  *
- * The run may have been taken out of the header and even been recycled for another class since the caller read the header. Reading the header again
- * after the anchor shows that at this moment the run was still this class's; if the CAS then succeeds, the anchor has not changed
- * since, so it still is. The header needs no version for that.
- * Order: the acquire load of the anchor pairs with the release in aoma_run_push (a chain of CASes continues its release sequence), which
- * publishes the links; the acquire CAS keeps the caller's use of the block behind it.
+ * Order: the acquire CAS pairs with the release of whoever made the bit ready, and through that with the CAS of the free() before: the last
+ * user's accesses come before ours. state is read behind it: since we hold a block, the run keeps its class until we give it back.
  */
-AOMA_INLINE void *aoma_run_pop(struct aoma_run *run, const struct aoma_ptr *header, unsigned class)
+AOMA_INLINE void *aoma_run_take(struct aoma_run *run, unsigned class)
 {
-    uint64_t anchor = aoma_load_acquire(&run->anchor);
-    uint64_t desired;
-    uint32_t offset;
+    unsigned words = aoma_class_words(class);
 
-    do {
-        if (aoma_unlikely(aoma_anchor_count(anchor) == 0))
-            return NULL;
-        offset = aoma_anchor_first(anchor);
-        const void *block = (const void *)(run->base + ((uintptr_t)offset << AOMA_UNIT_SHIFT));
-        uint32_t next = offset + aoma_class_units(class) + (uint32_t)aoma_link_distance_racy(block);
-        if (aoma_unlikely(aoma_ptr_load_acquire(header) != run))
-            return NULL;
-        desired = ((anchor & ~AOMA_ANCHOR_FIRST_MASK) | (next & AOMA_ANCHOR_FIRST_MASK)) - AOMA_ANCHOR_COUNT_ONE +
-                  AOMA_ANCHOR_VERSION_ONE;
-    } while (aoma_unlikely(!aoma_cas_acquire(&run->anchor, &anchor, desired)));
-    return aoma_run_popped(run, offset);
-}
+    for (unsigned i = 0; i < words; i++) {
+        uint64_t ready = aoma_load_relaxed(&run->word[i].ready);
 
-/* The same for a run that the caller has made ACTIVE and not yet put into a header: only pushes compete. NULL: no block is free. */
-void *aoma_run_pop_owned(struct aoma_run *run);
+        while (aoma_likely(ready != 0)) {
+            unsigned index = 64 * i + aoma_lowest_bit(ready);
 
-/* The rest of aoma_run_push: all that is not a plain push to a run that stays in its state, and every misuse. */
-AOMA_NOINLINE void aoma_run_push_slow(struct aoma_run *run, void *block, const char *function);
-
-AOMA_INLINE bool aoma_run_push_is_plain(uint64_t anchor, unsigned block_count)
-{
-    unsigned partial = (unsigned)(anchor >> AOMA_ANCHOR_STATE_SHIFT) & 1;
-
-    return (anchor >> (AOMA_ANCHOR_STATE_SHIFT + 1) & 1) && aoma_anchor_count(anchor) + partial < block_count;
-}
-
-/*
- * Gives a block back to its run; offset is known to be that of a block. Progress: each failed CAS is another thread's success.
- * Order: the release publishes the link, and the freeing thread's last accesses, to whoever pops the block.
- */
-AOMA_INLINE void aoma_run_push(struct aoma_run *run, void *block, const char *function)
-{
-    uint32_t offset = (uint32_t)(((uintptr_t)block - run->base) >> AOMA_UNIT_SHIFT);
-    uint64_t anchor = aoma_load_relaxed(&run->anchor);
-    uint64_t desired;
-
-    if (aoma_unlikely(((const struct aoma_link *)block)->mark == aoma_block_mark(block) ||
-                      offset >= aoma_hint_get(&run->fresh_units) || AOMA_CHECKS_DEBUG)) {
-        aoma_run_push_slow(run, block, function);
-        return;
-    }
-    do {
-        if (aoma_unlikely(!aoma_run_push_is_plain(anchor, run->block_count))) {
-            aoma_run_push_slow(run, block, function);
-            return;
+            if (aoma_likely(aoma_cas_acquire(&run->word[i].ready, &ready, ready & (ready - 1)))) {
+                if (aoma_likely(aoma_state_class(aoma_load_acquire(&run->state)) == class))
+                    return aoma_block_address(run, index, aoma_class_bytes(class));
+                aoma_run_give_stray(run, index);
+                return NULL;
+            }
         }
-        aoma_link_write(block, offset, (uint32_t)(run->block_bytes >> AOMA_UNIT_SHIFT), aoma_anchor_first(anchor));
-        desired = ((anchor & ~AOMA_ANCHOR_FIRST_MASK) | offset) + AOMA_ANCHOR_COUNT_ONE + AOMA_ANCHOR_VERSION_ONE;
-    } while (aoma_unlikely(!aoma_cas_release(&run->anchor, &anchor, desired)));
+    }
+    return NULL;
 }
 
-/* bytes is a multiple of the run's block size: for a 32-bit bytes, and divisor = (2^64 - 1) / block_bytes + 1. */
-AOMA_INLINE bool aoma_run_divides(uint64_t divisor, uint32_t bytes)
-{
-    return bytes * divisor < divisor;
-}
+/* The same when nothing is ready: moves what was freed meanwhile to ready. NULL: nothing was, or the run is not class's any more. */
+AOMA_NOINLINE void *aoma_run_take_freed(struct aoma_run *run, unsigned class);
 
-/* Whether address, which lies in the run's first to last chunk, is where a block begins. Meaningful while the run is not EMPTY. */
-AOMA_INLINE bool aoma_run_is_block(const struct aoma_run *run, uintptr_t address)
-{
-    uint32_t offset = (uint32_t)(address - run->base);
+/* ---- giving ---- */
 
-    return aoma_run_divides(run->divisor, offset) && offset < run->blocks_bytes;
-}
+/* What the state of the run makes of blocks that have just been freed: may list the run, or give its chunks back. */
+AOMA_NOINLINE void aoma_run_settle(struct aoma_run *run);
+
+/* block is not in use: aborts in the name of function. */
+AOMA_COLD AOMA_NORETURN void aoma_run_fail_not_in_use(const void *block, const char *function);
 
 /*
- * Makes a run of class, ACTIVE and wholly free, the caller's to put into a header: chunks as they should be, or (small) the fewest that
+ * Gives a block back to its run. Certain for a valid program's blocks: their bits are clear in both words. A block given back twice has
+ * its bit set in one of them, except in the moment in which another thread moves its word from freed to ready.
+ *
+ * Order: the CAS is full. Its release publishes the user's last accesses to the next holder; and it comes before the look at state,
+ * as a change of state to FULL comes before that thread's look at freed (aoma_run_settle): one of both sees the other.
+ */
+AOMA_INLINE void aoma_run_give(struct aoma_run *run, unsigned index, const void *block, const char *function)
+{
+    struct aoma_blocks *word = &run->word[index / 64];
+    uint64_t bit = (uint64_t)1 << (index % 64);
+    uint64_t freed = aoma_load_relaxed(&word->freed);
+
+    do {
+        if (aoma_unlikely(((freed | aoma_load_relaxed(&word->ready)) & bit) != 0))
+            aoma_run_fail_not_in_use(block, function);
+    } while (aoma_unlikely(!aoma_cas_full(&word->freed, &freed, freed | bit)));
+
+    uint64_t state = aoma_load_acquire(&run->state);
+    if (aoma_likely(aoma_state_of(state) == AOMA_RUN_ACTIVE))
+        return;
+    if (aoma_unlikely(aoma_state_of(state) == AOMA_RUN_FULL ||
+                      (freed | bit) == aoma_blocks_mask(aoma_state_count(state), index / 64)))
+        aoma_run_settle(run);
+}
+
+/* Whether a block, known to begin where the run has one, is in use. */
+AOMA_INLINE bool aoma_run_in_use(const struct aoma_run *run, unsigned index)
+{
+    const struct aoma_blocks *word = &run->word[index / 64];
+
+    return ((aoma_load_acquire(&word->freed) | aoma_load_acquire(&word->ready)) >> (index % 64) & 1) == 0;
+}
+
+/* ---- whole runs ---- */
+
+/*
+ * Makes a run of class, ACTIVE, all blocks ready, the caller's to put into a header: chunks as they should be, or (small) the fewest that
  * hold a block. NULL when the segments have none.
  */
 struct aoma_run *aoma_run_make(unsigned class, bool small);
 
-/* Turns chunks that the caller holds into a large object of bytes (whole chunks); chunks is 0 if they span several segments. */
-void aoma_run_make_large(struct aoma_run *run, size_t bytes, unsigned chunks);
-/* The holder of a large object has changed its length by giving or taking chunks of one segment. */
-void aoma_run_resize_large(struct aoma_run *run, unsigned chunks);
+/* Turns chunks that the caller holds, possibly of several segments, into a large object, in use. */
+void aoma_run_make_large(struct aoma_run *run, size_t chunks);
+
 AOMA_INLINE bool aoma_run_is_large(const struct aoma_run *run)
 {
-    return aoma_hint_get(&run->class) == AOMA_CLASS_LARGE;
+    return aoma_state_class(aoma_load_relaxed(&run->state)) == AOMA_CLASS_LARGE;
 }
-
-/* Makes a PARTIAL run of class ACTIVE, if the run is that; the caller has just taken its partial bit. */
-bool aoma_run_activate(struct aoma_run *run, unsigned class);
-
-/* Leaves an ACTIVE run that is in no header (any more) to its frees, or gives its chunks back. */
-void aoma_run_retire(struct aoma_run *run);
-
-/* Whether a run in a header is wholly free: a hint. */
-bool aoma_run_is_idle(const struct aoma_run *run);
 
 /* A PARTIAL run of class, made ACTIVE: the caller's. The search begins at *cursor and leaves there where it got to. */
 struct aoma_run *aoma_run_take_partial(unsigned class, struct aoma_hint *cursor);
 
-/*
- * Aborts in the name of function unless block, known to be where a block of run begins, is in use. exact: also look for it in the
- * list of free blocks, as otherwise done only on suspicion.
- */
-void aoma_run_check_live(const struct aoma_run *run, const void *block, const char *function, bool exact);
+/* Leaves an ACTIVE run that is in no header (any more) to its frees, or gives its chunks back. */
+void aoma_run_retire(struct aoma_run *run);
+
+/* Whether blocks are ready or freed; whether all are: hints. */
+bool aoma_run_has_free(const struct aoma_run *run);
+bool aoma_run_is_idle(const struct aoma_run *run);
 
 #endif /* AOMA_RUN_H */

@@ -24,29 +24,35 @@
 struct aoma_segment;
 struct aoma_bank;
 
+/* 64 blocks of a run: a bit per block, set in at most one of the two words; a block in neither is in use. run.h says who writes them. */
+struct aoma_blocks {
+    struct aoma_word ready; /* to be handed out; not 0 only in an ACTIVE run, or on the way out of being one */
+    struct aoma_word freed; /* given back, not yet ready again */
+};
+
+/* A run of the smallest class has 512 blocks. */
+#define AOMA_RUN_WORDS 8u
+
 /*
  * Descriptor of the run whose first chunk has this index in its segment: bound to that chunk for ever, hence type-stable. run.c owns it.
- *   anchor         run.h; its version is never reset, so it also tells the incarnations of the run apart
- *   class          written by the owner of an EMPTY run; read by threads that hold a stale bit, validated by the anchor's version
- *   fresh_units    blocks at this offset (16-byte units) and beyond were never handed out in this incarnation; only grows
- *   head_delta     chunks back to the run's first chunk; written for each chunk of a run by the run's owner before it is published
- * The rest is written by the owner of an EMPTY run and constant until the run is EMPTY again.
+ *   state          state, class, number of blocks and version: run.h
+ *   divisor, chunks  written by the owner of an EMPTY run, read by holders of its blocks
+ *   head_delta     chunks back to the run's first chunk; written for each chunk of a run by the run's owner before it hands out blocks
+ *   base, segment  constant
+ * Classes from 128 bytes up have one word, so that all of their descriptor that is ever touched is the first cache line.
  */
 struct aoma_run {
-    struct aoma_word anchor;
-    uint64_t divisor;            /* of block_bytes: see run.h; 1 for a large object */
-    uintptr_t base;              /* first byte of the first chunk; constant */
-    struct aoma_segment *segment; /* constant */
-    struct aoma_hint fresh_units;
-    struct aoma_hint class;
-    size_t block_bytes;
-    uint32_t blocks_bytes; /* all blocks together; offsets beyond are the tail */
-    uint16_t block_count;
+    struct aoma_word state;
+    uint64_t divisor; /* of the block size, for offset -> index: see run.h */
+    uintptr_t base;   /* first byte of the first chunk */
+    struct aoma_segment *segment;
+    size_t chunks; /* of a large object possibly more than its segment has left: then it goes on in the next ones */
     uint8_t head_delta;
-    uint8_t chunks; /* 1..64; 0 for a span of several segments, whose length is block_bytes */
+    struct aoma_blocks word[AOMA_RUN_WORDS] __attribute__((aligned(16)));
 } __attribute__((aligned(64)));
 
-_Static_assert(sizeof(struct aoma_run) == 64, "a descriptor is a cache line of its own");
+_Static_assert(offsetof(struct aoma_run, word) == 48, "the first word shares a cache line with what leads to it");
+_Static_assert(sizeof(struct aoma_run) == 192, "descriptors do not share cache lines");
 
 /*
  * Words with a bit per chunk. free = owned & ~taken, so that all-zero metadata says "owns nothing" and one that has just got its

@@ -13,3 +13,7 @@ const uint32_t aoma_class_bytes_table[] = {AOMA_CLASS_LIST};
 #define AOMA_CLASS(bytes, chunks) chunks,
 const uint8_t aoma_class_chunks_table[] = {AOMA_CLASS_LIST};
 #undef AOMA_CLASS
+
+#define AOMA_CLASS(bytes, chunks) ((chunks) * AOMA_CHUNK_BYTES / (bytes) + 63) / 64,
+const uint8_t aoma_class_words_table[] = {AOMA_CLASS_LIST};
+#undef AOMA_CLASS

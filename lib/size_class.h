@@ -15,6 +15,7 @@
 extern const uint8_t aoma_class_lookup[AOMA_CLASS_LOOKUP_BYTES / 16 + 1];
 extern const uint32_t aoma_class_bytes_table[AOMA_CLASSES];
 extern const uint8_t aoma_class_chunks_table[AOMA_CLASSES];
+extern const uint8_t aoma_class_words_table[AOMA_CLASSES];
 
 /* Class of a whole-chunk run that holds one large object. */
 #define AOMA_CLASS_LARGE AOMA_CLASSES
@@ -39,9 +40,10 @@ AOMA_INLINE uint32_t aoma_class_bytes(unsigned class)
     return aoma_class_bytes_table[class];
 }
 
-AOMA_INLINE uint32_t aoma_class_units(unsigned class)
+/* 64-bit words with a bit per block of a run. */
+AOMA_INLINE unsigned aoma_class_words(unsigned class)
 {
-    return aoma_class_bytes_table[class] >> AOMA_UNIT_SHIFT;
+    return aoma_class_words_table[class];
 }
 
 /* Chunks of a run as it should be, and the fewest that hold one block, for when memory is short. */

@@ -12,10 +12,10 @@
  *
  *   void *aoma_variant_alloc(unsigned class)
  *       A block of class < AOMA_CLASSES from the heap that suits the caller, or NULL when nothing was found without taking from other
- *       heaps. The block is the caller's; its first eight bytes are zero, the rest is as it was left.
- *   void aoma_variant_free(struct aoma_run *run, void *block, const char *function)
- *       Takes a block back; it is known to begin where a block of run begins, so what is left to find is a double free: it aborts in the name of
- *       function. The caller's accesses to the block happen before those of whoever gets it next. run may hold a large object.
+ *       heaps. The block is the caller's, its content unspecified.
+ *   void aoma_variant_free(struct aoma_run *run, unsigned index, void *block, const char *function)
+ *       Takes a block back, the index-th of its run; what is left to find is a double free: it aborts in the name of function.
+ *       The caller's accesses to the block happen before those of whoever gets it next. run may hold a large object.
  *   void *aoma_variant_alloc_existing(unsigned class)
  *       As alloc, but only from runs that are there already: neither new runs nor address space. For requests that fall back on a larger class.
  *   bool aoma_variant_reclaim(void)
@@ -33,7 +33,7 @@
 #include "run.h"
 
 AOMA_INLINE void *aoma_variant_alloc(unsigned class);
-AOMA_INLINE void aoma_variant_free(struct aoma_run *run, void *block, const char *function);
+AOMA_INLINE void aoma_variant_free(struct aoma_run *run, unsigned index, void *block, const char *function);
 void *aoma_variant_alloc_existing(unsigned class);
 bool aoma_variant_reclaim(void);
 const char *aoma_variant_name(void);

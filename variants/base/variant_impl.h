@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Copyright (c) The aomalloc developers */
 
-/* base: one heap for all. malloc is a pop from the header's run, free is a push to the block's own run, one CAS each. */
+/* base: one heap for all. malloc is a take from the header's run, free is a give to the block's own run, one CAS each. */
 #ifndef AOMA_VARIANT_IMPL_H
 #define AOMA_VARIANT_IMPL_H
 
@@ -12,9 +12,9 @@ AOMA_INLINE void *aoma_variant_alloc(unsigned class)
     return aoma_heap_alloc(&aoma_base_heap, class);
 }
 
-AOMA_INLINE void aoma_variant_free(struct aoma_run *run, void *block, const char *function)
+AOMA_INLINE void aoma_variant_free(struct aoma_run *run, unsigned index, void *block, const char *function)
 {
-    aoma_run_push(run, block, function);
+    aoma_run_give(run, index, block, function);
 }
 
 #endif /* AOMA_VARIANT_IMPL_H */
