@@ -80,7 +80,7 @@ static bool environment_says(const char *name)
 double test_seconds(void)
 {
     const char *value = getenv("AOMALLOC_TEST_SECONDS");
-    return value ? atof(value) : 2;
+    return value ? atof(value) : 0.5;
 }
 
 bool test_long(void)

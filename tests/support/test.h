@@ -73,7 +73,7 @@ _Noreturn void test_skip(const char *reason);
 /* From AOMALLOC_TEST_SEED, else a new one for each run; printed when the program starts. */
 uint64_t test_seed(void);
 
-/* How long a stress test goes on: AOMALLOC_TEST_SECONDS, 2 by default. */
+/* How long each stress test goes on: AOMALLOC_TEST_SECONDS, half a second by default. */
 double test_seconds(void);
 
 /* AOMALLOC_TEST_LONG=1: the full counts instead of the short ones. */
