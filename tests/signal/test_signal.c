@@ -19,7 +19,6 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -199,8 +198,8 @@ TEST(handlers_that_trim)
     stress(THREADS);
 }
 
-/* The stack that AO_ may need at most, and what the handler and canaries below need themselves. */
-enum { AO_STACK_BYTES = 512, HANDLER_STACK_BYTES = 512 };
+/* The stack that AO_ may need at most, and what the handler below needs itself. */
+enum { AO_STACK_BYTES = 512, HANDLER_STACK_BYTES = 256 };
 
 static void small_stack_handler(int number)
 {
@@ -221,29 +220,48 @@ static void small_stack_handler(int number)
     errno = kept;
 }
 
-static size_t kernel_frame_bytes(void)
+static char *frame_address;
+
+static void note_frame_address(int number)
 {
-#ifndef AT_MINSIGSTKSZ
-#define AT_MINSIGSTKSZ 51
-#endif
-    size_t told = getauxval(AT_MINSIGSTKSZ);
-    return told ? told : (size_t)MINSIGSTKSZ;
+    (void)number;
+    frame_address = __builtin_frame_address(0);
 }
 
-/* Below the stack lies a page that cannot be touched: who needs more than promised is killed. */
-static void use_small_stack(void)
+/*
+ * An alternate stack of which the top `usable` bytes may be touched. Below them lies a page that cannot be: who needs
+ * more is killed. The kernel wants more than it uses on most processors, so the stack it is told of extends into that
+ * page.
+ */
+static char *use_stack(size_t usable)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t pages = (usable + page - 1) / page;
     stack_t stack;
-    char *memory = mmap(NULL, 16 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *memory = mmap(NULL, (pages + 2) * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     CHECK(memory != MAP_FAILED);
-    CHECK(mprotect(memory, page, PROT_NONE) == 0);
+    CHECK(mprotect(memory, 2 * page, PROT_NONE) == 0);
     memset(&stack, 0, sizeof stack);
     stack.ss_sp = memory + page;
-    stack.ss_size = kernel_frame_bytes() + AO_STACK_BYTES + HANDLER_STACK_BYTES;
-    CHECK(stack.ss_size < 15 * page);
+    stack.ss_size = page + usable;
     CHECK(sigaltstack(&stack, NULL) == 0);
+    return memory + 2 * page + usable;
+}
+
+/* What the kernel puts on the stack for a signal: the processor's registers, of which some have 3 KiB. */
+static size_t kernel_frame_bytes(void)
+{
+    char *top = use_stack(64 * KIB);
+
+    install(note_frame_address, SA_ONSTACK);
+    raise(SIGALRM);
+    return (size_t)(top - frame_address);
+}
+
+static void use_small_stack(void)
+{
+    use_stack((kernel_frame_bytes() + AO_STACK_BYTES + HANDLER_STACK_BYTES) & ~(size_t)15);
 }
 
 static void stress_on_small_stack(void)
