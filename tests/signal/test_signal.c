@@ -266,8 +266,8 @@ static void use_small_stack(void)
 
 static void stress_on_small_stack(void)
 {
-    if (TEST_SANITIZED)
-        test_skip("a sanitizer needs more stack");
+    if (TEST_SANITIZED || !TEST_OPTIMIZED)
+        test_skip("a sanitizer or a build without optimization needs more stack");
     use_small_stack();
     install(small_stack_handler, SA_RESTART | SA_ONSTACK);
     exchange.doublings = 13;

@@ -30,6 +30,13 @@
 #define TEST_SANITIZED 0
 #endif
 
+/* Tests and library are built alike. */
+#ifdef __OPTIMIZE__
+#define TEST_OPTIMIZED 1
+#else
+#define TEST_OPTIMIZED 0
+#endif
+
 #define TEST_STRING_(text) #text
 #define TEST_STRING(macro) TEST_STRING_(macro)
 
