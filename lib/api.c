@@ -38,15 +38,22 @@ static void *alloc_from_larger_class(unsigned class)
     return block;
 }
 
-static AOMA_COLD void *alloc_small_when_short(unsigned class)
+static AOMA_COLD void *alloc_class_when_short(unsigned class)
 {
-    void *block = reclaim() ? aoma_variant_alloc(class) : NULL;
+    void *block = reclaim() ? aoma_variant_refill(class) : NULL;
 
     if (!block)
         block = alloc_from_larger_class(class);
     if (!block)
         errno = ENOMEM;
     return block;
+}
+
+static AOMA_NOINLINE void *alloc_class_refill(unsigned class)
+{
+    void *block = aoma_variant_refill(class);
+
+    return aoma_likely(block) ? block : alloc_class_when_short(class);
 }
 
 static AOMA_NOINLINE void *alloc_large(size_t size, size_t align, bool *clean)
@@ -67,22 +74,28 @@ static AOMA_NOINLINE void *alloc_large(size_t size, size_t align, bool *clean)
 
 AOMA_INLINE void *alloc_class(unsigned class)
 {
-    void *block = aoma_variant_alloc(class);
+    void *block = aoma_variant_take(class);
 
     if (aoma_unlikely(!block))
-        block = alloc_small_when_short(class);
+        block = alloc_class_refill(class);
     if (AOMA_CHECKS_DEBUG && block)
         memset(block, AOMA_NEW_FILL, aoma_class_bytes(class));
     return block;
 }
 
-AOMA_EXPORT void *AO_malloc(size_t size)
+/* What the table of classes does not cover. */
+static AOMA_NOINLINE void *alloc_beyond_table(size_t size)
 {
     bool clean;
 
-    if (aoma_likely(size <= AOMA_CLASS_MAX_BYTES))
-        return alloc_class(aoma_class_of(size));
-    return alloc_large(size, 1, &clean);
+    return size <= AOMA_CLASS_MAX_BYTES ? alloc_class(aoma_class_compute(size)) : alloc_large(size, 1, &clean);
+}
+
+AOMA_EXPORT void *AO_malloc(size_t size)
+{
+    if (aoma_likely(size <= AOMA_CLASS_LOOKUP_BYTES))
+        return alloc_class(aoma_class_look_up(size));
+    return alloc_beyond_table(size);
 }
 
 AOMA_EXPORT void *AO_calloc(size_t count, size_t size)
@@ -126,7 +139,7 @@ AOMA_EXPORT void *AO_aligned_alloc(size_t alignment, size_t size)
         return AO_malloc(size);
     if (alignment <= AOMA_CHUNK_BYTES && size <= AOMA_CLASS_MAX_BYTES) {
         unsigned class = class_with_alignment(alignment, size);
-        void *block = class < AOMA_CLASSES ? aoma_variant_alloc(class) : NULL;
+        void *block = class < AOMA_CLASSES ? alloc_class(class) : NULL;
         if (block)
             return block;
     }
@@ -135,46 +148,40 @@ AOMA_EXPORT void *AO_aligned_alloc(size_t alignment, size_t size)
 
 /* ---- finding the run of a block ---- */
 
-static AOMA_COLD AOMA_NORETURN void fail_foreign(const char *function, const void *block)
-{
-    aoma_fail(function, block, FAULT_FOREIGN);
-}
-
-static AOMA_COLD AOMA_NORETURN void fail_no_block(const struct aoma_run *run, const void *block, const char *function)
-{
-    if (aoma_state_of(aoma_load_acquire(&run->state)) == AOMA_RUN_EMPTY)
-        aoma_fail(function, block, FAULT_FREE_MEMORY);
-    aoma_fail(function, block, FAULT_INSIDE);
-}
-
 /* A run and the number of one of its blocks. */
 struct place {
     struct aoma_run *run;
     unsigned index;
 };
 
-/* The place of a block in the entry's segment; aborts if no block begins there. */
-AOMA_INLINE struct place find_block(uintptr_t entry, const void *block, const char *function)
+/* The place of a block in the segment of entry; false: no block begins there. */
+AOMA_INLINE bool find_block(uintptr_t entry, const void *block, struct place *place)
 {
-    struct aoma_segment *segment = (struct aoma_segment *)entry;
+    struct aoma_segment *segment = (struct aoma_segment *)(entry - AOMA_ENTRY_SEGMENT);
     uintptr_t address = (uintptr_t)block;
-    struct place place;
 
-    place.run = &segment->run[(address >> AOMA_CHUNK_SHIFT) % AOMA_SEGMENT_CHUNKS];
+    place->run = &segment->run[(address >> AOMA_CHUNK_SHIFT) % AOMA_SEGMENT_CHUNKS];
     /* A branch, so that the processor guesses that this is the first chunk and need not wait for the load. */
-    if (aoma_unlikely(place.run->head_delta != 0))
-        place.run -= place.run->head_delta;
-    place.index = aoma_block_index(place.run->divisor, (uint32_t)(address - place.run->base));
-    if (aoma_unlikely(place.index >= aoma_state_count(aoma_load_relaxed(&place.run->state))))
-        fail_no_block(place.run, block, function);
-    return place;
+    if (aoma_unlikely(place->run->head_delta != 0)) {
+        place->run -= place->run->head_delta;
+        AOMA_OPAQUE(place->run);
+    }
+    place->index = aoma_block_index(place->run->divisor, (uint32_t)(address - place->run->base));
+    return aoma_likely(place->index < aoma_state_count(aoma_load_relaxed(&place->run->state)));
 }
 
-static AOMA_NOINLINE void free_mapping(void *block, uintptr_t entry)
+/* Aborts; says why no block begins there. */
+static AOMA_COLD void fail_no_block(const void *block, const char *function)
 {
-    if (entry == 0)
-        fail_foreign("AO_free", block);
-    aoma_mapping_give(block, entry, "AO_free");
+    uintptr_t entry = aoma_page_map_get((uintptr_t)block);
+    struct place place;
+
+    if (!aoma_entry_is_segment(entry))
+        aoma_fail(function, block, FAULT_FOREIGN);
+    (void)find_block(entry, block, &place);
+    if (aoma_state_of(aoma_load_acquire(&place.run->state)) == AOMA_RUN_EMPTY)
+        aoma_fail(function, block, FAULT_FREE_MEMORY);
+    aoma_fail(function, block, FAULT_INSIDE);
 }
 
 static size_t block_bytes(const struct aoma_run *run)
@@ -184,22 +191,40 @@ static size_t block_bytes(const struct aoma_run *run)
     return class == AOMA_CLASS_LARGE ? run->chunks << AOMA_CHUNK_SHIFT : aoma_class_bytes(class);
 }
 
+/* ---- freeing ---- */
+
 static AOMA_NOINLINE void fill_freed(struct place place, void *block)
 {
     if (aoma_run_in_use(place.run, place.index))
         memset(block, AOMA_FREED_FILL, block_bytes(place.run));
 }
 
+static AOMA_NOINLINE void free_mapping(void *block)
+{
+    uintptr_t entry = aoma_page_map_get((uintptr_t)block);
+
+    if (!block)
+        return;
+    if (entry)
+        aoma_mapping_give(block, entry, "AO_free");
+    else
+        fail_no_block(block, "AO_free");
+}
+
+/* Ends in jumps, not calls, and so needs no stack frame. */
 AOMA_EXPORT void AO_free(void *block)
 {
-    if (aoma_unlikely(!block))
-        return;
     uintptr_t entry = aoma_page_map_get((uintptr_t)block);
-    if (aoma_unlikely(entry == 0 || (entry & AOMA_ENTRY_TAGS))) {
-        free_mapping(block, entry);
+    struct place place;
+
+    if (aoma_unlikely(!aoma_entry_is_segment(entry))) { /* NULL is in no segment */
+        free_mapping(block);
         return;
     }
-    struct place place = find_block(entry, block, "AO_free");
+    if (aoma_unlikely(!find_block(entry, block, &place))) {
+        fail_no_block(block, "AO_free");
+        return;
+    }
     if (AOMA_CHECKS_DEBUG)
         fill_freed(place, block);
     aoma_variant_free(place.run, place.index, block, "AO_free");
@@ -207,13 +232,16 @@ AOMA_EXPORT void AO_free(void *block)
 
 /* ---- size and resizing ---- */
 
-static struct place find_live_block(uintptr_t entry, const void *block, const char *function)
+/* The run of a block in use; aborts in the name of function if it is none. entry is that of no mapping. */
+static struct aoma_run *find_run(uintptr_t entry, const void *block, const char *function)
 {
-    struct place place = find_block(entry, block, function);
+    struct place place;
 
-    if (!aoma_run_in_use(place.run, place.index))
+    if (!entry || !find_block(entry, block, &place))
+        fail_no_block(block, function);
+    else if (!aoma_run_in_use(place.run, place.index))
         aoma_run_fail_not_in_use(block, function);
-    return place;
+    return place.run;
 }
 
 AOMA_EXPORT size_t AO_malloc_usable_size(const void *block)
@@ -223,11 +251,9 @@ AOMA_EXPORT size_t AO_malloc_usable_size(const void *block)
     if (!block)
         return 0;
     uintptr_t entry = aoma_page_map_get((uintptr_t)block);
-    if (entry == 0)
-        fail_foreign(function, block);
-    if (entry & AOMA_ENTRY_TAGS)
+    if (entry && !aoma_entry_is_segment(entry))
         return aoma_mapping_bytes(block, entry, function);
-    return block_bytes(find_live_block(entry, block, function).run);
+    return block_bytes(find_run(entry, block, function));
 }
 
 static void *move_block(void *block, size_t old_bytes, size_t size)
@@ -267,11 +293,9 @@ AOMA_EXPORT void *AO_realloc(void *block, size_t size)
     if (!block)
         return AO_malloc(size);
     uintptr_t entry = aoma_page_map_get((uintptr_t)block);
-    if (entry == 0)
-        fail_foreign(function, block);
-    if (entry & AOMA_ENTRY_TAGS)
+    if (entry && !aoma_entry_is_segment(entry))
         return realloc_mapping(block, entry, size);
-    struct aoma_run *run = find_live_block(entry, block, function).run;
+    struct aoma_run *run = find_run(entry, block, function);
     size_t old_bytes = block_bytes(run);
     if (aoma_run_is_large(run)) {
         if (size > AOMA_CLASS_MAX_BYTES && size <= AOMA_MAX_REQUEST_BYTES && aoma_large_resize(run, size))

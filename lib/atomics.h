@@ -5,7 +5,7 @@
  * The only user of libatomic_ops. Names show the order: relaxed, acquire, release, full.
  *
  * struct aoma_word is 64 bits on every host: AO_t where that has 64 bits, the double-width operations elsewhere.
- * struct aoma_ptr is a pointer. Compare-and-swap updates *expected when it fails. The read-modify-writes made of a CAS loop
+ * struct aoma_ptr holds a pointer, perhaps with tag bits. Compare-and-swap updates *expected when it fails. The read-modify-writes made of a CAS loop
  * are lock-free, not wait-free: a failed round means that another thread's round succeeded.
  */
 #ifndef AOMA_ATOMICS_H
@@ -150,6 +150,19 @@ AOMA_INLINE void aoma_store_relaxed(struct aoma_word *word, uint64_t value)
 
 #endif
 
+/* Without the value before: one wait-free instruction on most hosts. */
+AOMA_INLINE void aoma_or_full(struct aoma_word *word, uint64_t bits)
+{
+#if UINTPTR_MAX > 0xffffffffu
+    AO_or_full(&word->bits, bits);
+#else
+    uint64_t old = aoma_load_relaxed(word);
+
+    while (!aoma_cas_full(word, &old, old | bits))
+        ;
+#endif
+}
+
 AOMA_INLINE void aoma_fence_full(void)
 {
     AO_nop_full();
@@ -187,18 +200,17 @@ struct aoma_ptr {
     volatile AO_t bits;
 };
 
-AOMA_INLINE void *aoma_ptr_load_acquire(const struct aoma_ptr *ptr)
+AOMA_INLINE uintptr_t aoma_ptr_load_acquire(const struct aoma_ptr *ptr)
 {
-    return (void *)AO_load_acquire(&ptr->bits);
+    return AO_load_acquire(&ptr->bits);
 }
 
-AOMA_INLINE bool aoma_ptr_cas_full(struct aoma_ptr *ptr, const void *expected, const void *desired)
+AOMA_INLINE bool aoma_ptr_cas_full(struct aoma_ptr *ptr, uintptr_t expected, uintptr_t desired)
 {
-    return AO_compare_and_swap_full(&ptr->bits, (AO_t)expected, (AO_t)desired);
+    return AO_compare_and_swap_full(&ptr->bits, expected, desired);
 }
 
-/* A small number that several threads may write and where any of the values written will do: a hint, or one that an anchor's
- * version validates. */
+/* A number of a pointer's size that several threads may write: a hint for which any of the values written will do, or one changed by CAS. */
 struct aoma_hint {
     volatile AO_t bits;
 };

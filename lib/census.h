@@ -14,11 +14,10 @@ struct aoma_census {
     size_t chunks_owned;
     size_t chunks_taken;
     size_t chunks_in_runs; /* equal to chunks_taken, unless a thread holds some or was killed holding some */
-    size_t runs[4];        /* by enum aoma_run_state; EMPTY ones are not counted */
-    size_t large;          /* of the FULL ones */
-    size_t blocks;         /* of all runs but the large ones */
-    size_t blocks_ready;
-    size_t blocks_freed;
+    size_t full, partial, active; /* runs by state */
+    size_t large;  /* of the full ones */
+    size_t blocks; /* of all runs but the large ones */
+    size_t blocks_free;
 };
 
 /* Aborts when a run's words contradict its state. */

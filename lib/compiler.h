@@ -16,13 +16,20 @@
 #define aoma_likely(x) __builtin_expect(!!(x), 1)
 #define aoma_unlikely(x) __builtin_expect(!!(x), 0)
 
+/* The compiler may not know where a value came from: keeps a branch a branch, where a select would wait for data. */
+#define AOMA_OPAQUE(lvalue) __asm__ volatile("" : "+r"(lvalue))
+
 /* For the one helper that writes constants which others may be reading: see segment.c. */
 #define AOMA_NO_TSAN __attribute__((no_sanitize("thread")))
 
 /* Index of the lowest set bit; bits is not 0. */
 AOMA_INLINE unsigned aoma_lowest_bit(unsigned long long bits)
 {
-    return (unsigned)__builtin_ctzll(bits);
+    unsigned position = (unsigned)__builtin_ctzll(bits);
+
+    if (position > 63)
+        __builtin_unreachable(); /* spares a sign extension */
+    return position;
 }
 
 /* Smallest n with 2^n >= x; x is not 0. */

@@ -8,76 +8,96 @@
  */
 #include "heap.h"
 
-/* Puts an ACTIVE run into the header, unless a run with free blocks is there by now. */
-static void install(struct aoma_heap *heap, unsigned class, struct aoma_run *run)
+/* Puts a word of an ACTIVE run into the header, unless a run with free blocks is there by now. */
+static void install(struct aoma_heap *heap, unsigned class, aoma_active active)
 {
     struct aoma_ptr *header = &heap->active[class];
-    struct aoma_run *old = aoma_ptr_load_acquire(header);
+    aoma_active old = aoma_ptr_load_acquire(header);
 
-    while (!old || !aoma_run_has_free(old)) {
-        if (aoma_ptr_cas_full(header, old, run)) {
+    while (!old || !aoma_run_has_free(aoma_active_run(old), class)) {
+        if (aoma_ptr_cas_full(header, old, active)) {
             if (old)
-                aoma_run_retire(old);
+                aoma_run_retire(aoma_active_run(old));
             return;
         }
         old = aoma_ptr_load_acquire(header);
     }
-    aoma_run_retire(run);
+    aoma_run_retire(aoma_active_run(active));
 }
 
 static struct aoma_run *make_run(unsigned class)
 {
+    enum aoma_run_size size = aoma_source_mmap_enabled() ? AOMA_RUN_ROOMY : AOMA_RUN_NORMAL;
     struct aoma_run *run;
 
     do {
-        run = aoma_run_make(class, false);
+        run = aoma_run_make(class, size);
     } while (!run && aoma_segment_grow());
-    return run ? run : aoma_run_make(class, true);
-}
-
-static void *take_any(struct aoma_run *run, unsigned class)
-{
-    void *block = aoma_run_take(run, class);
-
-    return block ? block : aoma_run_take_freed(run, class);
+    for (; !run && size < AOMA_RUN_MINIMAL; size++)
+        run = aoma_run_make(class, size + 1);
+    return run;
 }
 
 static void *take_from_active(struct aoma_heap *heap, unsigned class)
 {
-    struct aoma_run *run = aoma_ptr_load_acquire(&heap->active[class]);
+    aoma_active active = aoma_ptr_load_acquire(&heap->active[class]);
+    unsigned word;
 
-    return run ? take_any(run, class) : NULL;
+    if (!active)
+        return NULL;
+    void *block = aoma_run_take_any(aoma_active_run(active), class, &word);
+    if (block && word != aoma_active_word(active))
+        (void)aoma_ptr_cas_full(&heap->active[class], active, aoma_active_at(aoma_active_run(active), word));
+    return block;
 }
 
 static void *take_and_install(struct aoma_heap *heap, unsigned class, struct aoma_run *run)
 {
-    void *block = take_any(run, class);
+    unsigned word;
+    void *block = aoma_run_take_any(run, class, &word);
 
     if (block)
-        install(heap, class, run);
+        install(heap, class, aoma_active_at(run, word));
     else
         aoma_run_retire(run);
+    return block;
+}
+
+static void *take_from_partial(struct aoma_heap *heap, unsigned class, unsigned enough)
+{
+    void *block = NULL;
+    struct aoma_run *run;
+
+    while (!block && (run = aoma_run_take_partial(class, enough, &heap->cursor[class])) != NULL)
+        block = take_and_install(heap, class, run);
     return block;
 }
 
 void *aoma_heap_alloc_existing(struct aoma_heap *heap, unsigned class)
 {
     void *block = take_from_active(heap, class);
-    struct aoma_run *run;
 
-    while (!block && (run = aoma_run_take_partial(class, &heap->cursor[class])) != NULL)
-        block = take_and_install(heap, class, run);
-    return block;
+    return block ? block : take_from_partial(heap, class, 1);
+}
+
+/* Where memory can still be had, a run with few free blocks is left to gather more: 1/8 of it may lie idle so that refills stay rare. */
+static unsigned enough_blocks(unsigned class)
+{
+    if (!aoma_source_mmap_enabled())
+        return 1;
+    return (unsigned)(((size_t)aoma_class_chunks(class, AOMA_RUN_ROOMY) << AOMA_CHUNK_SHIFT) / aoma_class_bytes(class)) / 8;
 }
 
 void *aoma_heap_refill(struct aoma_heap *heap, unsigned class)
 {
-    void *block = aoma_heap_alloc_existing(heap, class);
+    void *block = take_from_active(heap, class);
     struct aoma_run *run;
 
+    if (!block)
+        block = take_from_partial(heap, class, enough_blocks(class));
     while (!block && (run = make_run(class)) != NULL)
         block = take_and_install(heap, class, run);
-    return block;
+    return block ? block : take_from_partial(heap, class, 1);
 }
 
 bool aoma_heap_reclaim(struct aoma_heap *heap)
@@ -85,10 +105,10 @@ bool aoma_heap_reclaim(struct aoma_heap *heap)
     bool reclaimed = false;
 
     for (unsigned class = 0; class < AOMA_CLASSES; class++) {
-        struct aoma_run *run = aoma_ptr_load_acquire(&heap->active[class]);
+        aoma_active active = aoma_ptr_load_acquire(&heap->active[class]);
 
-        if (run && aoma_run_is_idle(run) && aoma_ptr_cas_full(&heap->active[class], run, NULL)) {
-            aoma_run_retire(run);
+        if (active && aoma_run_is_idle(aoma_active_run(active)) && aoma_ptr_cas_full(&heap->active[class], active, 0)) {
+            aoma_run_retire(aoma_active_run(active));
             reclaimed = true;
         }
     }

@@ -5,9 +5,9 @@
  * A heap: a header per class, the run that allocations come from now. Any number of heaps share the segments and the partial runs. All-zero
  * is a good heap.
  *
- * A header is changed by CAS, by whoever brings a run with free blocks (from a run without any) or takes an idle run back (to NULL), and who
- * succeeds must retire the run that was there. It needs no version: whatever happened in between, the run
- * displaced was in the header, and retiring it looks at its anchor.
+ * A header is changed by CAS: to another word of its run, by anyone; to another run, by whoever brings one with free blocks when this has none;
+ * to 0, by whoever takes an idle run back. Who removes a run from the header must retire it. It needs no version: whatever
+ * happened in between, the run removed was in the header, and retiring it looks at its blocks.
  */
 #ifndef AOMA_HEAP_H
 #define AOMA_HEAP_H
@@ -17,25 +17,20 @@
 #include "size_class.h"
 
 struct aoma_heap {
-    struct aoma_ptr active[AOMA_CLASSES];
+    struct aoma_ptr active[AOMA_CLASSES]; /* aoma_active */
     struct aoma_hint cursor[AOMA_CLASSES]; /* where the search for partial runs goes on */
 } __attribute__((aligned(64)));
 
-/* Finds another run: partial, then new, then new address space, then the smallest possible run. NULL: none. */
-AOMA_NOINLINE void *aoma_heap_refill(struct aoma_heap *heap, unsigned class);
-
-/* A block of class, or NULL when memory is short. */
-AOMA_INLINE void *aoma_heap_alloc(struct aoma_heap *heap, unsigned class)
+/* A block of class from the header's word, or NULL: then aoma_heap_refill. */
+AOMA_INLINE void *aoma_heap_take(struct aoma_heap *heap, unsigned class)
 {
-    struct aoma_run *run = aoma_ptr_load_acquire(&heap->active[class]);
+    aoma_active active = aoma_ptr_load_acquire(&heap->active[class]);
 
-    if (aoma_likely(run)) {
-        void *block = aoma_run_take(run, class);
-        if (aoma_likely(block))
-            return block;
-    }
-    return aoma_heap_refill(heap, class);
+    return aoma_likely(active) ? aoma_run_take(active, class) : NULL;
 }
+
+/* Goes on with another word or run: partial, then new, then in new address space, then the smallest possible. NULL: none. */
+void *aoma_heap_refill(struct aoma_heap *heap, unsigned class);
 
 /* A block of class from runs that exist already. */
 void *aoma_heap_alloc_existing(struct aoma_heap *heap, unsigned class);

@@ -41,7 +41,7 @@ struct aoma_bank *aoma_index_bank(uint32_t bank)
 {
     if (bank < AOMA_STATIC_BANKS)
         return &static_banks[bank];
-    return aoma_ptr_load_acquire(&banks[bank]);
+    return (struct aoma_bank *)aoma_ptr_load_acquire(&banks[bank]);
 }
 
 struct aoma_bank *aoma_index_require_bank(uint32_t bank, struct aoma_spare *spare)
@@ -53,7 +53,7 @@ struct aoma_bank *aoma_index_require_bank(uint32_t bank, struct aoma_spare *spar
     made = aoma_source_metadata(sizeof *made, spare);
     if (!made)
         return NULL;
-    if (aoma_ptr_cas_full(&banks[bank], NULL, made))
+    if (aoma_ptr_cas_full(&banks[bank], 0, (uintptr_t)made))
         return made;
     aoma_source_metadata_return(made, sizeof *made, spare);
     return aoma_index_bank(bank);

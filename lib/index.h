@@ -21,6 +21,15 @@
  */
 void aoma_index_raise(struct aoma_segment *segment, unsigned key, bool appeared);
 
+/* The same without a call where it would do nothing. */
+AOMA_INLINE void aoma_index_raise_if(struct aoma_segment *segment, unsigned key, bool appeared)
+{
+    uint64_t word = aoma_load_acquire(&segment->bank->present[key]);
+
+    if (appeared || !(word >> (segment->number % AOMA_BANK_SEGMENTS) & 1))
+        aoma_index_raise(segment, key, appeared);
+}
+
 /* What aoma_index_lower needs: to be read before the segment's own word. */
 uint64_t aoma_index_snapshot(const struct aoma_segment *segment, unsigned key);
 

@@ -117,7 +117,7 @@ static bool can_enter(const void *mem, size_t bytes)
     uintptr_t low = (uintptr_t)mem;
 
     return aoma_page_map_reserve(low, low + bytes, NULL) &&
-           (aoma_page_map_get(low) & ~(uintptr_t)AOMA_ENTRY_TAGS) == 0;
+           !aoma_entry_is_segment(aoma_page_map_get(low));
 }
 
 static void enter(const void *mem, size_t bytes)
@@ -166,7 +166,7 @@ void *aoma_mapping_take(size_t bytes, size_t align, bool *clean)
 
 size_t aoma_mapping_bytes(const void *block, uintptr_t entry, const char *function)
 {
-    if ((entry & AOMA_ENTRY_TAGS) != AOMA_ENTRY_MAPPING || ((uintptr_t)block & AOMA_SEGMENT_MASK) != 0)
+    if (!(entry & AOMA_ENTRY_MAPPING) || ((uintptr_t)block & AOMA_SEGMENT_MASK) != 0)
         aoma_fail(function, block, FAULT_INSIDE);
     return entry_bytes(entry);
 }

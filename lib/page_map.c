@@ -40,7 +40,7 @@ static bool install_leaf(struct aoma_ptr *slot, struct aoma_spare *spare)
         leaf = aoma_source_metadata(sizeof *leaf, spare);
     if (!leaf)
         return false;
-    if (!aoma_ptr_cas_full(slot, NULL, leaf))
+    if (!aoma_ptr_cas_full(slot, 0, (uintptr_t)leaf))
         return_leaf(leaf, spare); /* never published, so still all zero */
     return true;
 }
@@ -52,7 +52,7 @@ static struct aoma_ptr *root_slot(uintptr_t address)
 
 static struct aoma_hint *entry_of(uintptr_t address)
 {
-    struct aoma_page_map_leaf *leaf = aoma_ptr_load_acquire(root_slot(address));
+    struct aoma_page_map_leaf *leaf = (struct aoma_page_map_leaf *)aoma_ptr_load_acquire(root_slot(address));
 
     return &leaf->entry[(address >> AOMA_SEGMENT_SHIFT) & ((1u << AOMA_PAGE_MAP_LEAF_BITS) - 1)];
 }

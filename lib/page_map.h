@@ -6,8 +6,8 @@
  *
  * An entry is one of
  *   0                                nothing of ours
- *   address of a struct aoma_segment (its alignment leaves the low two bits 0); once set it stays
- *   pages << 2 | AOMA_ENTRY_MAPPING  an own mapping of so many pages begins at this window's first byte
+ *   address of a struct aoma_segment + AOMA_ENTRY_SEGMENT; once set it stays
+ *   pages << 3 | AOMA_ENTRY_MAPPING  an own mapping of so many pages begins at this window's first byte
  *   AOMA_ENTRY_INTERIOR              a window further inside an own mapping
  * Who may write: an entry of 0 by whoever has just been given that address space by the system (nobody else can claim it), a segment's by
  * CAS from 0, a mapping's by CAS by the thread that frees or resizes it, so that of two frees only one succeeds.
@@ -25,10 +25,13 @@
 #include "source.h"
 #include "units.h"
 
-#define AOMA_ENTRY_MAPPING ((uintptr_t)1)
-#define AOMA_ENTRY_INTERIOR ((uintptr_t)2)
-#define AOMA_ENTRY_TAGS ((uintptr_t)3)
-#define AOMA_ENTRY_SHIFT 2
+/* Bit 0 tells segments from all else: one test on the way to a block. */
+#define AOMA_ENTRY_SEGMENT ((uintptr_t)1)
+#define AOMA_ENTRY_MAPPING ((uintptr_t)2)
+#define AOMA_ENTRY_INTERIOR ((uintptr_t)4)
+#define AOMA_ENTRY_SHIFT 3
+
+struct aoma_segment;
 
 struct aoma_page_map_leaf {
     struct aoma_hint entry[1u << AOMA_PAGE_MAP_LEAF_BITS];
@@ -46,13 +49,24 @@ AOMA_INLINE uintptr_t aoma_page_map_get(uintptr_t address)
     size_t root = (size_t)(window >> AOMA_PAGE_MAP_LEAF_BITS);
 
 #if UINTPTR_MAX > 0xffffffffu
-    if (aoma_unlikely(root >> AOMA_PAGE_MAP_ROOT_BITS))
+    if (aoma_unlikely(root >= (size_t)1 << AOMA_PAGE_MAP_ROOT_BITS))
         return 0;
 #endif
-    struct aoma_page_map_leaf *leaf = aoma_ptr_load_acquire(&aoma_page_map_root[root]);
+    struct aoma_page_map_leaf *leaf = (struct aoma_page_map_leaf *)aoma_ptr_load_acquire(&aoma_page_map_root[root]);
     if (aoma_unlikely(!leaf))
         return 0;
     return aoma_hint_get(&leaf->entry[window & ((1u << AOMA_PAGE_MAP_LEAF_BITS) - 1)]);
+}
+
+AOMA_INLINE bool aoma_entry_is_segment(uintptr_t entry)
+{
+    return entry & AOMA_ENTRY_SEGMENT;
+}
+
+/* The segment, or NULL. */
+AOMA_INLINE struct aoma_segment *aoma_entry_segment(uintptr_t entry)
+{
+    return aoma_entry_is_segment(entry) ? (struct aoma_segment *)(entry - AOMA_ENTRY_SEGMENT) : NULL;
 }
 
 /* Makes sure that entries of [low, high) can be set; false when there is no memory for a leaf. */

@@ -4,23 +4,20 @@
 /*
  * Runs: consecutive chunks that hold blocks of one class, or one large object. Which blocks are free is kept in bits beside the run, never in the
  * blocks: a program that writes where it should not cannot lead the allocator astray, a block given back twice shows, and memory that is
- * free is not touched.
- *
- * A block is in one of three places: `ready` (malloc takes it from there), `freed` (free puts it there), or in use, which includes the hands
- * of a thread that is just moving it. Taking and giving are each one CAS, on different words. When ready is used up, all of freed is moved there.
+ * free is not touched. A clear bit means: in use, or in the hands of a thread. Taking a block and giving it back are one CAS each.
  *
  * The words have no version, because bits are level-triggered: a CAS on a value that went away and came back takes a block that is free
  * now. What a thread that overslept may meet is a run of another class; it notices after it has the block, when the run can
  * no longer change, and gives it back.
  *
- * state, one 64-bit word: bits 0-1 state, 2-8 class, 9-18 number of blocks, 19-63 version, which counts every change of the word.
+ * state, one 64-bit word: bits 0-2 state, 3-9 class, 10-19 number of blocks, 20-63 version, which counts every change of the word.
  *
  *     EMPTY   -> ACTIVE    the owner of the chunks, when it makes a run
  *             -> FULL      the same, for a large object; or the collector (below) that found a block missing
  *     ACTIVE  -> FULL      who took the run out of its header, or brought it and could not put it there
- *     FULL    -> PARTIAL   whoever sees a freed block; it then sets the run's partial bit
+ *     FULL    -> PARTIAL   whoever sees a free block; it then sets the run's partial bit
  *     PARTIAL -> ACTIVE    who took the partial bit
- *     FULL, PARTIAL -> EMPTY   whoever sees all blocks freed: the collector, who becomes the owner of the chunks when it has collected them
+ *     FULL, PARTIAL -> EMPTY   whoever sees all blocks free: the collector, who becomes the owner of the chunks when it has collected them
  * FULL means: known to nobody but its blocks. All changes are CASes. run.c argues why this is right.
  *
  * Which operations may overlap on one run: all of them, any number of times, with these exceptions: make is the owner's alone, retire is done once
@@ -38,19 +35,20 @@
 #include "segment.h"
 #include "size_class.h"
 
+/* A bit each: what free() asks about most is a test of one bit. */
 enum aoma_run_state {
     AOMA_RUN_EMPTY = 0,
     AOMA_RUN_FULL = 1,
     AOMA_RUN_PARTIAL = 2,
-    AOMA_RUN_ACTIVE = 3,
+    AOMA_RUN_ACTIVE = 4,
 };
 
-#define AOMA_STATE_MASK UINT64_C(3)
-#define AOMA_STATE_CLASS_SHIFT 2
+#define AOMA_STATE_MASK UINT64_C(7)
+#define AOMA_STATE_CLASS_SHIFT 3
 #define AOMA_STATE_CLASS_MASK 127u
-#define AOMA_STATE_COUNT_SHIFT 9
+#define AOMA_STATE_COUNT_SHIFT 10
 #define AOMA_STATE_COUNT_MASK 1023u
-#define AOMA_STATE_VERSION_SHIFT 19
+#define AOMA_STATE_VERSION_SHIFT 20
 #define AOMA_STATE_VERSION_ONE ((uint64_t)1 << AOMA_STATE_VERSION_SHIFT)
 
 _Static_assert(AOMA_CLASS_LARGE <= AOMA_STATE_CLASS_MASK, "the class fits its field");
@@ -81,25 +79,32 @@ AOMA_INLINE uint64_t aoma_blocks_mask(unsigned count, unsigned word)
 
 /* ---- offset <-> block ---- */
 
-/* divisor = 2^40 / block_bytes, rounded up: exact, since an offset has at most 17 bits and a block size 17. */
-#define AOMA_DIVISOR_SHIFT 40
+/*
+ * divisor = 2^64 / block_bytes, rounded up. The upper half of offset * divisor is offset / block_bytes; block_bytes divides offset iff the
+ * lower half is less than divisor. Exact, since an offset has at most 17 bits, a block size too.
+ */
 #define AOMA_DIVISOR_LARGE 1 /* no offset but 0 */
+#define AOMA_NO_BLOCK 1024u
 
 AOMA_INLINE uint64_t aoma_divisor_of(size_t block_bytes)
 {
-    return (((uint64_t)1 << AOMA_DIVISOR_SHIFT) + block_bytes - 1) / block_bytes;
+    return UINT64_MAX / block_bytes + 1;
 }
 
-#define AOMA_NO_BLOCK 1024u
-
-/* The number of the block that begins at this offset of a run, or AOMA_NO_BLOCK or a number that the run does not have. */
+/* The number of the block that begins at this offset of a run, or AOMA_NO_BLOCK, or a number beyond those that the run has. */
 AOMA_INLINE unsigned aoma_block_index(uint64_t divisor, uint32_t offset)
 {
-    uint64_t product = offset * divisor;
+#ifdef __SIZEOF_INT128__
+    __extension__ unsigned __int128 product = divisor;
 
-    if (aoma_unlikely((product & (((uint64_t)1 << AOMA_DIVISOR_SHIFT) - 1)) >= divisor))
-        return AOMA_NO_BLOCK;
-    return (unsigned)(product >> AOMA_DIVISOR_SHIFT);
+    product *= offset;
+    uint64_t low = (uint64_t)product;
+    unsigned index = (unsigned)(product >> 64);
+#else
+    uint64_t low = divisor * offset;
+    unsigned index = (unsigned)(((divisor >> 32) * offset + ((divisor & UINT32_MAX) * offset >> 32)) >> 32);
+#endif
+    return aoma_likely(low < divisor) ? index : AOMA_NO_BLOCK;
 }
 
 AOMA_INLINE void *aoma_block_address(const struct aoma_run *run, unsigned index, size_t block_bytes)
@@ -109,88 +114,109 @@ AOMA_INLINE void *aoma_block_address(const struct aoma_run *run, unsigned index,
 
 /* ---- taking ---- */
 
+/*
+ * What a header holds: the address of one of a run's words, and in the low bits, which its alignment leaves free, the number of that word. The
+ * fast path looks at this word only; 0: no run.
+ */
+typedef uintptr_t aoma_active;
+
+AOMA_INLINE aoma_active aoma_active_at(struct aoma_run *run, unsigned word)
+{
+    return (uintptr_t)&run->free[word] + word;
+}
+
+AOMA_INLINE unsigned aoma_active_word(aoma_active active)
+{
+    return active % sizeof(struct aoma_word);
+}
+
+AOMA_INLINE struct aoma_run *aoma_active_run(aoma_active active)
+{
+    return (struct aoma_run *)(active & ~(uintptr_t)(sizeof(struct aoma_run) - 1));
+}
+
 /* Gives back a block that was taken from a run which had become another class's. */
 AOMA_COLD void aoma_run_give_stray(struct aoma_run *run, unsigned index);
 
 /*
- * A ready block, or NULL; the run was class's when the caller found it in a header.
+ * A free block of one word, or NULL; the run was class's when the caller found it in a header.
  *
- * Order: the acquire CAS pairs with the release of whoever made the bit ready, and through that with the CAS of the free() before: the last
- * user's accesses come before ours. state is read behind it: since we hold a block, the run keeps its class until we give it back.
+ * Order: the acquire CAS pairs with the CAS of the free() before: the last user's accesses come before ours. state is read behind it:
+ * since we hold a block, the run keeps its class until we give it back.
  */
-AOMA_INLINE void *aoma_run_take(struct aoma_run *run, unsigned class)
+AOMA_INLINE void *aoma_run_take(aoma_active active, unsigned class)
 {
-    unsigned words = aoma_class_words(class);
+    struct aoma_word *word = (struct aoma_word *)(active - aoma_active_word(active));
+    uint64_t free = aoma_load_relaxed(word);
 
-    for (unsigned i = 0; i < words; i++) {
-        uint64_t ready = aoma_load_relaxed(&run->word[i].ready);
+    do {
+        if (aoma_unlikely(free == 0))
+            return NULL;
+    } while (aoma_unlikely(!aoma_cas_acquire(word, &free, free & (free - 1))));
 
-        while (aoma_likely(ready != 0)) {
-            unsigned index = 64 * i + aoma_lowest_bit(ready);
-
-            if (aoma_likely(aoma_cas_acquire(&run->word[i].ready, &ready, ready & (ready - 1)))) {
-                if (aoma_likely(aoma_state_class(aoma_load_acquire(&run->state)) == class))
-                    return aoma_block_address(run, index, aoma_class_bytes(class));
-                aoma_run_give_stray(run, index);
-                return NULL;
-            }
-        }
+    struct aoma_run *run = aoma_active_run(active);
+    if (aoma_unlikely(aoma_state_class(aoma_load_acquire(&run->state)) != class)) {
+        aoma_run_give_stray(run, 64 * aoma_active_word(active) + aoma_lowest_bit(free));
+        return NULL;
     }
-    return NULL;
+    /* In this order, so that little remains to be computed once the word is known. */
+    size_t bytes = aoma_class_bytes(class);
+    uintptr_t base = run->base + 64 * aoma_active_word(active) * bytes;
+    return (void *)(base + aoma_lowest_bit(free) * bytes);
 }
 
-/* The same when nothing is ready: moves what was freed meanwhile to ready. NULL: nothing was, or the run is not class's any more. */
-AOMA_NOINLINE void *aoma_run_take_freed(struct aoma_run *run, unsigned class);
+/* The same from any word of the run; *word is then the one to go on with. NULL: nothing is free, or the run is not class's any more. */
+void *aoma_run_take_any(struct aoma_run *run, unsigned class, unsigned *word);
 
 /* ---- giving ---- */
 
 /* What the state of the run makes of blocks that have just been freed: may list the run, or give its chunks back. */
 AOMA_NOINLINE void aoma_run_settle(struct aoma_run *run);
 
-/* block is not in use: aborts in the name of function. */
-AOMA_COLD AOMA_NORETURN void aoma_run_fail_not_in_use(const void *block, const char *function);
+/* block is not in use: aborts in the name of function. Not declared so, because a call that might return can be a jump. */
+AOMA_COLD void aoma_run_fail_not_in_use(const void *block, const char *function);
 
 /*
- * Gives a block back to its run. Certain for a valid program's blocks: their bits are clear in both words. A block given back twice has
- * its bit set in one of them, except in the moment in which another thread moves its word from freed to ready.
+ * Gives a block back to its run; wait-free, but for what settle may have to do. A block that is given back twice has its bit set already; if two threads
+ * do so in the same moment, both set the same bit and it is free once.
  *
- * Order: the CAS is full. Its release publishes the user's last accesses to the next holder; and it comes before the look at state,
- * as a change of state to FULL comes before that thread's look at freed (aoma_run_settle): one of both sees the other.
+ * Order: setting the bit is a full barrier. It publishes the user's last accesses to the next holder; and it comes before the look at
+ * state, as a change of state to FULL comes before that thread's look at the words (aoma_run_settle): one of both sees the other.
  */
 AOMA_INLINE void aoma_run_give(struct aoma_run *run, unsigned index, const void *block, const char *function)
 {
-    struct aoma_blocks *word = &run->word[index / 64];
+    struct aoma_word *word = run->free;
     uint64_t bit = (uint64_t)1 << (index % 64);
-    uint64_t freed = aoma_load_relaxed(&word->freed);
 
-    do {
-        if (aoma_unlikely(((freed | aoma_load_relaxed(&word->ready)) & bit) != 0))
-            aoma_run_fail_not_in_use(block, function);
-    } while (aoma_unlikely(!aoma_cas_full(&word->freed, &freed, freed | bit)));
+    /* A branch, for the same reason as in the search for the run: most classes have one word, whose load need not wait for index. */
+    if (aoma_unlikely(index >= 64)) {
+        word += index / 64;
+        AOMA_OPAQUE(word);
+    }
+    if (aoma_unlikely((aoma_load_relaxed(word) & bit) != 0)) {
+        aoma_run_fail_not_in_use(block, function);
+        return;
+    }
+    aoma_or_full(word, bit);
 
     uint64_t state = aoma_load_acquire(&run->state);
-    if (aoma_likely(aoma_state_of(state) == AOMA_RUN_ACTIVE))
+    if (aoma_likely(state & AOMA_RUN_ACTIVE))
         return;
-    if (aoma_unlikely(aoma_state_of(state) == AOMA_RUN_FULL ||
-                      (freed | bit) == aoma_blocks_mask(aoma_state_count(state), index / 64)))
+    if (aoma_unlikely((state & AOMA_RUN_FULL) ||
+                      aoma_load_acquire(word) == aoma_blocks_mask(aoma_state_count(state), index / 64)))
         aoma_run_settle(run);
 }
 
 /* Whether a block, known to begin where the run has one, is in use. */
 AOMA_INLINE bool aoma_run_in_use(const struct aoma_run *run, unsigned index)
 {
-    const struct aoma_blocks *word = &run->word[index / 64];
-
-    return ((aoma_load_acquire(&word->freed) | aoma_load_acquire(&word->ready)) >> (index % 64) & 1) == 0;
+    return (aoma_load_acquire(&run->free[index / 64]) >> (index % 64) & 1) == 0;
 }
 
 /* ---- whole runs ---- */
 
-/*
- * Makes a run of class, ACTIVE, all blocks ready, the caller's to put into a header: chunks as they should be, or (small) the fewest that
- * hold a block. NULL when the segments have none.
- */
-struct aoma_run *aoma_run_make(unsigned class, bool small);
+/* Makes a run of class, ACTIVE, all blocks free, the caller's to put into a header. NULL when the segments have no chunks for it. */
+struct aoma_run *aoma_run_make(unsigned class, enum aoma_run_size size);
 
 /* Turns chunks that the caller holds, possibly of several segments, into a large object, in use. */
 void aoma_run_make_large(struct aoma_run *run, size_t chunks);
@@ -200,14 +226,17 @@ AOMA_INLINE bool aoma_run_is_large(const struct aoma_run *run)
     return aoma_state_class(aoma_load_relaxed(&run->state)) == AOMA_CLASS_LARGE;
 }
 
-/* A PARTIAL run of class, made ACTIVE: the caller's. The search begins at *cursor and leaves there where it got to. */
-struct aoma_run *aoma_run_take_partial(unsigned class, struct aoma_hint *cursor);
+/*
+ * A PARTIAL run of class with at least enough free blocks, made ACTIVE: the caller's; NULL: none was found. With enough = 1 all are looked at,
+ * with more the search gives up after a few that have fewer. It begins at *cursor and leaves there where it got to.
+ */
+struct aoma_run *aoma_run_take_partial(unsigned class, unsigned enough, struct aoma_hint *cursor);
 
 /* Leaves an ACTIVE run that is in no header (any more) to its frees, or gives its chunks back. */
 void aoma_run_retire(struct aoma_run *run);
 
-/* Whether blocks are ready or freed; whether all are: hints. */
-bool aoma_run_has_free(const struct aoma_run *run);
+/* Whether blocks are free; whether all are: hints. */
+bool aoma_run_has_free(const struct aoma_run *run, unsigned class);
 bool aoma_run_is_idle(const struct aoma_run *run);
 
 #endif /* AOMA_RUN_H */

@@ -100,7 +100,7 @@ static size_t count_bits(uint64_t bits)
 static void raise_orders(struct aoma_segment *segment, uint64_t free_before, uint64_t free_after)
 {
     for (unsigned order = 0; free_after; order++) {
-        aoma_index_raise(segment, AOMA_KEY_FREE(order), !free_before);
+        aoma_index_raise_if(segment, AOMA_KEY_FREE(order), !free_before);
         if (order == AOMA_FREE_ORDERS - 1)
             break;
         free_before &= free_before >> (1u << order);
@@ -222,7 +222,8 @@ void aoma_segment_give(struct aoma_segment *segment, unsigned first, unsigned n)
 {
     uint64_t bits = aoma_chunk_bits(first, n);
 
-    aoma_fetch_or_full(&segment->dirty, bits);
+    if ((aoma_load_relaxed(&segment->dirty) & bits) != bits) /* mostly they are: each chunk's bit is its holder's to write */
+        aoma_fetch_or_full(&segment->dirty, bits);
     aoma_segment_count_dirty_free(purgeable_bytes(segment, bits), 0);
     give_bits(segment, bits);
     if (aoma_unlikely(aoma_segment_dirty_free_bytes() > aoma_segment_dirty_free_limit()) && aoma_source_mmap_enabled())
@@ -307,9 +308,7 @@ static bool claim_number(uint32_t *number)
 
 static struct aoma_segment *segment_of_window(uintptr_t window)
 {
-    uintptr_t entry = aoma_page_map_get(window);
-
-    return entry & AOMA_ENTRY_TAGS ? NULL : (struct aoma_segment *)entry;
+    return aoma_entry_segment(aoma_page_map_get(window));
 }
 
 /* The window's segment, made under the given number (or one of its own) if there is none. The page map has room for it. */
@@ -329,7 +328,7 @@ static struct aoma_segment *require_segment(uintptr_t window, const uint32_t *fi
         return NULL;
     segment = &bank->segment[number % AOMA_BANK_SEGMENTS];
     describe(segment, bank, number, window);
-    (void)aoma_page_map_replace(window, 0, (uintptr_t)segment); /* who lost finds the winner's */
+    (void)aoma_page_map_replace(window, 0, (uintptr_t)segment + AOMA_ENTRY_SEGMENT); /* who lost finds the winner's */
     return segment_of_window(window);
 }
 
@@ -417,7 +416,7 @@ bool aoma_segment_overlaps(uintptr_t low, uintptr_t high)
         uintptr_t entry = aoma_page_map_get(window);
         struct aoma_segment *segment = segment_of_window(window);
 
-        if (entry & AOMA_ENTRY_TAGS)
+        if (entry && !segment)
             return true;
         if (segment && (aoma_load_acquire(&segment->owned) & bits_within(window, low, high)))
             return true;

@@ -24,13 +24,7 @@
 struct aoma_segment;
 struct aoma_bank;
 
-/* 64 blocks of a run: a bit per block, set in at most one of the two words; a block in neither is in use. run.h says who writes them. */
-struct aoma_blocks {
-    struct aoma_word ready; /* to be handed out; not 0 only in an ACTIVE run, or on the way out of being one */
-    struct aoma_word freed; /* given back, not yet ready again */
-};
-
-/* A run of the smallest class has 512 blocks. */
+/* A run of the smallest class has 512 blocks, a bit each. */
 #define AOMA_RUN_WORDS 8u
 
 /*
@@ -39,7 +33,8 @@ struct aoma_blocks {
  *   divisor, chunks  written by the owner of an EMPTY run, read by holders of its blocks
  *   head_delta     chunks back to the run's first chunk; written for each chunk of a run by the run's owner before it hands out blocks
  *   base, segment  constant
- * Classes from 128 bytes up have one word, so that all of their descriptor that is ever touched is the first cache line.
+ *   free           a bit per free block: cleared by whoever takes the block, set by whoever holds it
+ * Classes from 64 bytes up have at most two words, so that all of their descriptor that is ever touched is the first cache line.
  */
 struct aoma_run {
     struct aoma_word state;
@@ -48,11 +43,11 @@ struct aoma_run {
     struct aoma_segment *segment;
     size_t chunks; /* of a large object possibly more than its segment has left: then it goes on in the next ones */
     uint8_t head_delta;
-    struct aoma_blocks word[AOMA_RUN_WORDS] __attribute__((aligned(16)));
-} __attribute__((aligned(64)));
+    struct aoma_word free[AOMA_RUN_WORDS] __attribute__((aligned(8)));
+} __attribute__((aligned(128)));
 
-_Static_assert(offsetof(struct aoma_run, word) == 48, "the first word shares a cache line with what leads to it");
-_Static_assert(sizeof(struct aoma_run) == 192, "descriptors do not share cache lines");
+_Static_assert(offsetof(struct aoma_run, free) <= 48, "two words share a cache line with what leads to them");
+_Static_assert(sizeof(struct aoma_run) == 128, "a shift leads from a chunk's number to its descriptor");
 
 /*
  * Words with a bit per chunk. free = owned & ~taken, so that all-zero metadata says "owns nothing" and one that has just got its
@@ -64,6 +59,7 @@ _Static_assert(sizeof(struct aoma_run) == 192, "descriptors do not share cache l
  *   partial    per class: a run that begins here may be PARTIAL in this class (run.c)
  */
 struct aoma_segment {
+    struct aoma_run run[AOMA_SEGMENT_CHUNKS]; /* first: free() adds an index to the segment's address and nothing else */
     uintptr_t base;
     struct aoma_bank *bank;
     uint32_t number;
@@ -72,7 +68,6 @@ struct aoma_segment {
     struct aoma_word taken __attribute__((aligned(64)));
     struct aoma_word dirty;
     struct aoma_word partial[AOMA_CLASSES] __attribute__((aligned(64)));
-    struct aoma_run run[AOMA_SEGMENT_CHUNKS];
 };
 
 /* Keys of the index: PARTIAL runs of a class, then segments with a free range of at least 2^order chunks. */

@@ -15,11 +15,13 @@
 extern const uint8_t aoma_class_lookup[AOMA_CLASS_LOOKUP_BYTES / 16 + 1];
 extern const uint32_t aoma_class_bytes_table[AOMA_CLASSES];
 extern const uint8_t aoma_class_chunks_table[AOMA_CLASSES];
+extern const uint8_t aoma_class_roomy_chunks_table[AOMA_CLASSES];
 extern const uint8_t aoma_class_words_table[AOMA_CLASSES];
 
 /* Class of a whole-chunk run that holds one large object. */
 #define AOMA_CLASS_LARGE AOMA_CLASSES
 
+/* The smallest class that holds bytes: above 128 bytes; up to AOMA_CLASS_LOOKUP_BYTES; up to AOMA_CLASS_MAX_BYTES. */
 AOMA_INLINE unsigned aoma_class_compute(size_t bytes)
 {
     unsigned log2 = 63 - (unsigned)__builtin_clzll((unsigned long long)bytes - 1);
@@ -27,12 +29,14 @@ AOMA_INLINE unsigned aoma_class_compute(size_t bytes)
     return (log2 - 7) * 8 + (unsigned)((bytes - 1) >> (log2 - 3));
 }
 
-/* The smallest class that holds bytes; bytes <= AOMA_CLASS_MAX_BYTES. */
+AOMA_INLINE unsigned aoma_class_look_up(size_t bytes)
+{
+    return aoma_class_lookup[(bytes + AOMA_UNIT_BYTES - 1) >> AOMA_UNIT_SHIFT];
+}
+
 AOMA_INLINE unsigned aoma_class_of(size_t bytes)
 {
-    if (aoma_likely(bytes <= AOMA_CLASS_LOOKUP_BYTES))
-        return aoma_class_lookup[(bytes + AOMA_UNIT_BYTES - 1) >> AOMA_UNIT_SHIFT];
-    return aoma_class_compute(bytes);
+    return bytes <= AOMA_CLASS_LOOKUP_BYTES ? aoma_class_look_up(bytes) : aoma_class_compute(bytes);
 }
 
 AOMA_INLINE uint32_t aoma_class_bytes(unsigned class)
@@ -46,14 +50,19 @@ AOMA_INLINE unsigned aoma_class_words(unsigned class)
     return aoma_class_words_table[class];
 }
 
-/* Chunks of a run as it should be, and the fewest that hold one block, for when memory is short. */
-AOMA_INLINE unsigned aoma_class_chunks(unsigned class)
-{
-    return aoma_class_chunks_table[class];
-}
+/* How many chunks a run is given. */
+enum aoma_run_size {
+    AOMA_RUN_ROOMY,   /* where address space is plenty: fewer runs have more free blocks each, so headers change runs less often */
+    AOMA_RUN_NORMAL,  /* the fewest chunks with a small tail */
+    AOMA_RUN_MINIMAL, /* when memory is short: the fewest that hold a block */
+};
 
-AOMA_INLINE unsigned aoma_class_min_chunks(unsigned class)
+AOMA_INLINE unsigned aoma_class_chunks(unsigned class, enum aoma_run_size size)
 {
+    if (size == AOMA_RUN_ROOMY)
+        return aoma_class_roomy_chunks_table[class];
+    if (size == AOMA_RUN_NORMAL)
+        return aoma_class_chunks_table[class];
     return (aoma_class_bytes(class) + (unsigned)AOMA_CHUNK_MASK) >> AOMA_CHUNK_SHIFT;
 }
 

@@ -9,9 +9,7 @@
 
 static struct aoma_segment *neighbour(const struct aoma_segment *segment)
 {
-    uintptr_t entry = aoma_page_map_get(segment->base + AOMA_SEGMENT_BYTES);
-
-    return entry & AOMA_ENTRY_TAGS ? NULL : (struct aoma_segment *)entry;
+    return aoma_entry_segment(aoma_page_map_get(segment->base + AOMA_SEGMENT_BYTES));
 }
 
 static unsigned part_of(unsigned first, size_t chunks)

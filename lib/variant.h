@@ -10,14 +10,15 @@
  * kept; no more stack than lib/'s own functions. They may use heap.h and everything below it. Any may overlap any other, also within one
  * thread, when a handler interrupts it.
  *
- *   void *aoma_variant_alloc(unsigned class)
- *       A block of class < AOMA_CLASSES from the heap that suits the caller, or NULL when nothing was found without taking from other
- *       heaps. The block is the caller's, its content unspecified.
+ *   void *aoma_variant_take(unsigned class)
+ *       The fast path, inline: a block of class < AOMA_CLASSES from what is at hand, or NULL. The block is the caller's, its content unspecified.
+ *   void *aoma_variant_refill(unsigned class)
+ *       When take had none: a block from the heap that suits the caller, or NULL when nothing was found without taking from other heaps.
  *   void aoma_variant_free(struct aoma_run *run, unsigned index, void *block, const char *function)
  *       Takes a block back, the index-th of its run; what is left to find is a double free: it aborts in the name of function.
  *       The caller's accesses to the block happen before those of whoever gets it next. run may hold a large object.
  *   void *aoma_variant_alloc_existing(unsigned class)
- *       As alloc, but only from runs that are there already: neither new runs nor address space. For requests that fall back on a larger class.
+ *       As refill, but only from runs that are there already: neither new runs nor address space. For requests that fall back on a larger class.
  *   bool aoma_variant_reclaim(void)
  *       Memory is short: gives back to the segments all wholly free runs that headers hold, and all that is cached in front of them.
  *       Whether anything was given back. May take time in proportion to the number of headers, not to the heap.
@@ -32,8 +33,9 @@
 #include "heap.h"
 #include "run.h"
 
-AOMA_INLINE void *aoma_variant_alloc(unsigned class);
+AOMA_INLINE void *aoma_variant_take(unsigned class);
 AOMA_INLINE void aoma_variant_free(struct aoma_run *run, unsigned index, void *block, const char *function);
+void *aoma_variant_refill(unsigned class);
 void *aoma_variant_alloc_existing(unsigned class);
 bool aoma_variant_reclaim(void);
 const char *aoma_variant_name(void);

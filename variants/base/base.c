@@ -5,6 +5,11 @@
 
 struct aoma_heap aoma_base_heap;
 
+void *aoma_variant_refill(unsigned class)
+{
+    return aoma_heap_refill(&aoma_base_heap, class);
+}
+
 void *aoma_variant_alloc_existing(unsigned class)
 {
     return aoma_heap_alloc_existing(&aoma_base_heap, class);

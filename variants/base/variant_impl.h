@@ -7,9 +7,9 @@
 
 extern struct aoma_heap aoma_base_heap;
 
-AOMA_INLINE void *aoma_variant_alloc(unsigned class)
+AOMA_INLINE void *aoma_variant_take(unsigned class)
 {
-    return aoma_heap_alloc(&aoma_base_heap, class);
+    return aoma_heap_take(&aoma_base_heap, class);
 }
 
 AOMA_INLINE void aoma_variant_free(struct aoma_run *run, unsigned index, void *block, const char *function)

@@ -1,0 +1,72 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+# Copyright (c) The aomalloc developers
+"""Writes lib/size_class_table.h to standard output; the rules are stated in docs/design.md, "Size classes"."""
+
+UNIT = 16
+CHUNK = 8192
+SMALL_LIMIT = 128      # 16-byte steps up to here
+STEPS = 8              # per doubling above
+LARGEST = 64 * 1024
+LOOKUP_LIMIT = 16 * 1024
+MAX_RUN_CHUNKS = 16    # an anchor's offset has 13 bits of 16-byte units
+MAX_TAIL = 1 / 16      # of a run
+ROOMY_CHUNKS = 8
+ROOMY_BLOCKS = 64
+
+
+def class_sizes():
+    sizes = list(range(UNIT, SMALL_LIMIT + 1, UNIT))
+    base = SMALL_LIMIT
+    while base < LARGEST:
+        sizes += [base + base * step // STEPS for step in range(1, STEPS + 1)]
+        base *= 2
+    return sizes
+
+
+def run_chunks(size):
+    """The fewest chunks whose tail, which no block fills, is small enough."""
+    for chunks in range(-(-size // CHUNK), MAX_RUN_CHUNKS + 1):
+        if (chunks * CHUNK) % size <= chunks * CHUNK * MAX_TAIL:
+            return chunks
+    raise SystemExit(f"no run of at most {MAX_RUN_CHUNKS} chunks suits {size} bytes")
+
+
+def roomy_chunks(size):
+    """The most chunks that do not take another word of bits, with a tail as small."""
+    best = run_chunks(size)
+    for chunks in range(best, ROOMY_CHUNKS + 1):
+        tail = (chunks * CHUNK) % size
+        if chunks * CHUNK // size <= ROOMY_BLOCKS and tail <= chunks * CHUNK * MAX_TAIL:
+            best = chunks
+    return best
+
+
+def rows(values, per_line):
+    return [", ".join(values[i:i + per_line]) + "," for i in range(0, len(values), per_line)]
+
+
+def main():
+    sizes = class_sizes()
+    lookup, current = [], 0
+    for size in range(0, LOOKUP_LIMIT + 1, UNIT):
+        while sizes[current] < size:
+            current += 1
+        lookup.append(str(current))
+    print("/* SPDX-License-Identifier: MIT */")
+    print("/* Copyright (c) The aomalloc developers */")
+    print("\n/* Made by tools/size_classes.py; a test compares. AOMA_CLASS(bytes of a block, chunks of a run, of a roomy run). */")
+    print("/* clang-format off */")
+    print(f"#define AOMA_CLASSES {len(sizes)}")
+    print(f"#define AOMA_CLASS_MAX_BYTES {sizes[-1]}")
+    print(f"#define AOMA_CLASS_LOOKUP_BYTES {LOOKUP_LIMIT}")
+    print("#define AOMA_CLASS_LIST \\")
+    print(" \\\n".join("    " + line.rstrip(",") for line in
+                      [" ".join(f"AOMA_CLASS({s}, {run_chunks(s)}, {roomy_chunks(s)})" for s in sizes[i:i + 4])
+                       for i in range(0, len(sizes), 4)]))
+    print("#define AOMA_CLASS_LOOKUP_LIST \\")
+    print(" \\\n".join("    " + line for line in rows(lookup, 32)))
+
+
+if __name__ == "__main__":
+    main()
