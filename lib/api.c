@@ -29,31 +29,33 @@ static bool reclaim(void)
 }
 
 /* A free block of a larger class is better than none; bounded by the number of classes. */
-static void *alloc_from_larger_class(unsigned class)
+static void *alloc_from_larger_class(unsigned class, size_t alignment)
 {
     void *block = NULL;
 
-    while (!block && ++class < AOMA_CLASSES)
-        block = aoma_variant_alloc_existing(class);
+    while (!block && ++class < AOMA_CLASSES) {
+        if ((aoma_class_bytes(class) & (alignment - 1)) == 0)
+            block = aoma_variant_alloc_existing(class);
+    }
     return block;
 }
 
-static AOMA_COLD void *alloc_class_when_short(unsigned class)
+static AOMA_COLD void *alloc_class_when_short(unsigned class, size_t alignment)
 {
     void *block = reclaim() ? aoma_variant_refill(class) : NULL;
 
-    if (!block)
-        block = alloc_from_larger_class(class);
-    if (!block)
-        errno = ENOMEM;
-    return block;
+    return block ? block : alloc_from_larger_class(class, alignment);
 }
 
 static AOMA_NOINLINE void *alloc_class_refill(unsigned class)
 {
     void *block = aoma_variant_refill(class);
 
-    return aoma_likely(block) ? block : alloc_class_when_short(class);
+    if (aoma_unlikely(!block))
+        block = alloc_class_when_short(class, 1);
+    if (aoma_unlikely(!block))
+        errno = ENOMEM;
+    return block;
 }
 
 static AOMA_NOINLINE void *alloc_large(size_t size, size_t align, bool *clean)
@@ -117,14 +119,21 @@ AOMA_EXPORT void *AO_calloc(size_t count, size_t size)
     return block;
 }
 
-/* Blocks stand at multiples of their size from the start of a run, which is aligned to a chunk. */
-static unsigned class_with_alignment(size_t alignment, size_t size)
+/*
+ * Blocks stand at multiples of their size from the start of a run, which is aligned to a chunk: the smallest class whose size is a
+ * multiple of alignment. Every power of two is one, so there is one for size <= AOMA_CLASS_MAX_BYTES. NULL leaves errno alone.
+ */
+static void *alloc_aligned_class(size_t alignment, size_t size)
 {
     unsigned class = aoma_class_of(size > alignment ? size : alignment);
+    void *block;
 
-    while (class < AOMA_CLASSES && (aoma_class_bytes(class) & (alignment - 1)) != 0)
+    while ((aoma_class_bytes(class) & (alignment - 1)) != 0)
         class++;
-    return class;
+    block = aoma_variant_take(class);
+    if (!block)
+        block = aoma_variant_refill(class);
+    return block ? block : alloc_class_when_short(class, alignment);
 }
 
 AOMA_EXPORT void *AO_aligned_alloc(size_t alignment, size_t size)
@@ -138,8 +147,7 @@ AOMA_EXPORT void *AO_aligned_alloc(size_t alignment, size_t size)
     if (alignment <= AOMA_UNIT_BYTES)
         return AO_malloc(size);
     if (alignment <= AOMA_CHUNK_BYTES && size <= AOMA_CLASS_MAX_BYTES) {
-        unsigned class = class_with_alignment(alignment, size);
-        void *block = class < AOMA_CLASSES ? alloc_class(class) : NULL;
+        void *block = alloc_aligned_class(alignment, size);
         if (block)
             return block;
     }
@@ -256,13 +264,18 @@ AOMA_EXPORT size_t AO_malloc_usable_size(const void *block)
     return block_bytes(find_run(entry, block, function));
 }
 
+/* A block that only gets shorter stays where it is rather than fail. */
 static void *move_block(void *block, size_t old_bytes, size_t size)
 {
+    int saved = errno;
     void *moved = AO_malloc(size);
 
     if (moved) {
         memcpy(moved, block, old_bytes < size ? old_bytes : size);
         AO_free(block);
+    } else if (size <= old_bytes) {
+        errno = saved;
+        moved = block;
     }
     return moved;
 }

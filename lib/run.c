@@ -54,8 +54,8 @@ static uint64_t next_state(uint64_t state, enum aoma_run_state to)
     return ((state & ~AOMA_STATE_MASK) | to) + AOMA_STATE_VERSION_ONE;
 }
 
-/* With no blocks, so that no address is one of its. */
-static uint64_t empty_state(uint64_t state)
+/* Of a run that has been taken apart: with no blocks, so that no address is one of its. */
+static uint64_t without_blocks(uint64_t state)
 {
     return next_state(state & ~((uint64_t)AOMA_STATE_COUNT_MASK << AOMA_STATE_COUNT_SHIFT), AOMA_RUN_EMPTY);
 }
@@ -88,7 +88,7 @@ static void publish_state(struct aoma_run *run, enum aoma_run_state to, unsigned
     uint64_t version = aoma_load_relaxed(&run->state) & ~(AOMA_STATE_VERSION_ONE - 1);
 
     AOMA_ASSERT(aoma_state_of(aoma_load_relaxed(&run->state)) == AOMA_RUN_EMPTY);
-    /* Only the owner changes the state of an EMPTY run (the collector's way back to FULL is the owner's as well): a store will do. */
+    /* Only the owner changes the state of an EMPTY run (the collector is its owner): a store will do. */
     aoma_store_release(&run->state, (version + AOMA_STATE_VERSION_ONE) | (uint64_t)count << AOMA_STATE_COUNT_SHIFT |
                                         (uint64_t)class << AOMA_STATE_CLASS_SHIFT | to);
 }
@@ -186,16 +186,22 @@ static void release_chunks(struct aoma_run *run)
         aoma_span_give(run->segment, chunk, run->chunks);
 }
 
-/* The collector's part of (5); before is the state that it has changed to EMPTY. True: the chunks have gone back. */
+/*
+ * The collector's part of (5); before is the state that it has changed to EMPTY. True: the chunks have gone back. Only then does the state say
+ * that the run has no blocks: until it is known that none is missing, a thread that took one may use it and give it back.
+ */
 static bool collect_and_release(struct aoma_run *run, uint64_t before)
 {
+    uint64_t collecting = next_state(before, AOMA_RUN_EMPTY);
+
     if (aoma_state_of(before) == AOMA_RUN_PARTIAL)
         clear_partial_bit(run->segment, chunk_index(run), aoma_state_class(before));
     if (collect(run, aoma_state_count(before))) {
+        aoma_store_release(&run->state, without_blocks(collecting));
         release_chunks(run);
         return true;
     }
-    aoma_store_release(&run->state, next_state(before, AOMA_RUN_FULL) + AOMA_STATE_VERSION_ONE);
+    aoma_store_release(&run->state, next_state(collecting, AOMA_RUN_FULL));
     aoma_fence_full(); /* settle's next look at the words comes after */
     return false;
 }
@@ -213,7 +219,7 @@ void aoma_run_settle(struct aoma_run *run)
         uint64_t before = state;
 
         if (free.all) {
-            if (aoma_cas_full(&run->state, &state, empty_state(before))) {
+            if (aoma_cas_full(&run->state, &state, next_state(before, AOMA_RUN_EMPTY))) {
                 if (collect_and_release(run, before))
                     return;
                 state = aoma_load_acquire(&run->state);
