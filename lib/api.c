@@ -40,27 +40,33 @@ static void *alloc_from_larger_class(unsigned class, size_t alignment)
     return block;
 }
 
-static AOMA_COLD void *alloc_class_when_short(unsigned class, size_t alignment)
+/* What is left to try; leaves errno alone. */
+static void *alloc_class_slowly(unsigned class, size_t alignment)
 {
-    void *block = reclaim() ? aoma_variant_refill(class) : NULL;
+    void *block = aoma_variant_refill(class);
 
-    return block ? block : alloc_from_larger_class(class, alignment);
+    if (aoma_unlikely(!block) && reclaim())
+        block = aoma_variant_refill(class);
+    return aoma_likely(block) ? block : alloc_from_larger_class(class, alignment);
 }
 
 static AOMA_NOINLINE void *alloc_class_refill(unsigned class)
 {
-    void *block = aoma_variant_refill(class);
+    void *block = alloc_class_slowly(class, 1);
 
-    if (aoma_unlikely(!block))
-        block = alloc_class_when_short(class, 1);
     if (aoma_unlikely(!block))
         errno = ENOMEM;
     return block;
 }
 
+/* *clean (may be NULL) tells whether the block is known to be zero. */
 static AOMA_NOINLINE void *alloc_large(size_t size, size_t align, bool *clean)
 {
     void *block = NULL;
+    bool ignored;
+
+    if (!clean)
+        clean = &ignored;
 
     if (size <= AOMA_MAX_REQUEST_BYTES && align <= AOMA_MAX_REQUEST_BYTES - size) {
         block = aoma_large_alloc(size, align, clean);
@@ -85,19 +91,13 @@ AOMA_INLINE void *alloc_class(unsigned class)
     return block;
 }
 
-/* What the table of classes does not cover. */
-static AOMA_NOINLINE void *alloc_beyond_table(size_t size)
-{
-    bool clean;
-
-    return size <= AOMA_CLASS_MAX_BYTES ? alloc_class(aoma_class_compute(size)) : alloc_large(size, 1, &clean);
-}
-
 AOMA_EXPORT void *AO_malloc(size_t size)
 {
     if (aoma_likely(size <= AOMA_CLASS_LOOKUP_BYTES))
         return alloc_class(aoma_class_look_up(size));
-    return alloc_beyond_table(size);
+    if (size <= AOMA_CLASS_MAX_BYTES)
+        return alloc_class(aoma_class_compute(size));
+    return alloc_large(size, 1, NULL);
 }
 
 AOMA_EXPORT void *AO_calloc(size_t count, size_t size)
@@ -131,15 +131,11 @@ static void *alloc_aligned_class(size_t alignment, size_t size)
     while ((aoma_class_bytes(class) & (alignment - 1)) != 0)
         class++;
     block = aoma_variant_take(class);
-    if (!block)
-        block = aoma_variant_refill(class);
-    return block ? block : alloc_class_when_short(class, alignment);
+    return block ? block : alloc_class_slowly(class, alignment);
 }
 
 AOMA_EXPORT void *AO_aligned_alloc(size_t alignment, size_t size)
 {
-    bool clean;
-
     if (alignment == 0 || (alignment & (alignment - 1)) != 0) {
         errno = EINVAL;
         return NULL;
@@ -151,7 +147,7 @@ AOMA_EXPORT void *AO_aligned_alloc(size_t alignment, size_t size)
         if (block)
             return block;
     }
-    return alloc_large(size, alignment, &clean);
+    return alloc_large(size, alignment, NULL);
 }
 
 /* ---- finding the run of a block ---- */

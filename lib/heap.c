@@ -25,7 +25,7 @@ static void install(struct aoma_heap *heap, unsigned class, aoma_active active)
     aoma_run_retire(aoma_active_run(active));
 }
 
-static struct aoma_run *make_run(unsigned class)
+static AOMA_NOINLINE struct aoma_run *make_run(unsigned class)
 {
     enum aoma_run_size size = aoma_source_mmap_enabled() ? AOMA_RUN_ROOMY : AOMA_RUN_NORMAL;
     struct aoma_run *run;
@@ -51,7 +51,7 @@ static void *take_from_active(struct aoma_heap *heap, unsigned class)
     return block;
 }
 
-static void *take_and_install(struct aoma_heap *heap, unsigned class, struct aoma_run *run)
+static AOMA_NOINLINE void *take_and_install(struct aoma_heap *heap, unsigned class, struct aoma_run *run)
 {
     unsigned word;
     void *block = aoma_run_take_any(run, class, &word);
@@ -63,12 +63,23 @@ static void *take_and_install(struct aoma_heap *heap, unsigned class, struct aom
     return block;
 }
 
+/*
+ * While there is only the static heap, always the lowest run, so that the higher ones become empty and serve other sizes. Where memory
+ * can still be had, in a circle: by the time that a run is asked again it has gathered as many free blocks as frees allow.
+ */
+static AOMA_NOINLINE struct aoma_run *find_partial(struct aoma_heap *heap, unsigned class, unsigned enough)
+{
+    struct aoma_hint lowest = {0};
+
+    return aoma_run_take_partial(class, enough, aoma_source_mmap_enabled() ? &heap->cursor[class] : &lowest);
+}
+
 static void *take_from_partial(struct aoma_heap *heap, unsigned class, unsigned enough)
 {
     void *block = NULL;
     struct aoma_run *run;
 
-    while (!block && (run = aoma_run_take_partial(class, enough, &heap->cursor[class])) != NULL)
+    while (!block && (run = find_partial(heap, class, enough)) != NULL)
         block = take_and_install(heap, class, run);
     return block;
 }

@@ -7,48 +7,44 @@
 
 #include "os.h"
 
-static void *map(size_t bytes, int protection, int flags)
+void *aoma_os_map(size_t bytes, enum aoma_os_access access)
 {
-    int saved = errno;
-    void *mem = mmap(NULL, bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
+    int *error = &errno;
+    int saved = *error;
+    int protection = access == AOMA_OS_USABLE ? PROT_READ | PROT_WRITE : PROT_NONE;
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | (access == AOMA_OS_RESERVED ? MAP_NORESERVE : 0);
+    void *mem = mmap(NULL, bytes, protection, flags, -1, 0);
 
-    errno = saved;
+    *error = saved;
     return mem == MAP_FAILED ? NULL : mem;
-}
-
-void *aoma_os_map(size_t bytes)
-{
-    return map(bytes, PROT_READ | PROT_WRITE, 0);
-}
-
-void *aoma_os_reserve(size_t bytes)
-{
-    return map(bytes, PROT_NONE, MAP_NORESERVE);
 }
 
 void aoma_os_unmap(void *mem, size_t bytes)
 {
-    int saved = errno;
+    int *error = &errno;
+    int saved = *error;
 
     munmap(mem, bytes);
-    errno = saved;
+    *error = saved;
 }
 
 bool aoma_os_purge(void *mem, size_t bytes)
 {
-    int saved = errno;
+    int *error = &errno;
+    int saved = *error;
     bool done = madvise(mem, bytes, MADV_DONTNEED) == 0;
 
-    errno = saved;
+    *error = saved;
     return done;
 }
 
 static bool remap(void *mem, size_t old_bytes, size_t new_bytes, int flags, void *target)
 {
-    int saved = errno;
+    int *error = &errno;
+    int saved = *error;
     void *got = mremap(mem, old_bytes, new_bytes, flags, target);
 
-    errno = saved;
+    *error = saved;
     return got != MAP_FAILED;
 }
 

@@ -11,10 +11,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Zero-filled, readable and writable memory, or NULL. */
-void *aoma_os_map(size_t bytes);
-/* Address space without access, as the target of aoma_os_move, or NULL. */
-void *aoma_os_reserve(size_t bytes);
+enum aoma_os_access {
+    AOMA_OS_USABLE,   /* zero-filled, readable and writable */
+    AOMA_OS_RESERVED, /* address space only, as the target of aoma_os_move */
+};
+
+/* Memory, or NULL. */
+void *aoma_os_map(size_t bytes, enum aoma_os_access access);
 void aoma_os_unmap(void *mem, size_t bytes);
 /* Gives the memory back; the range stays mapped and reads as zero. False if the kernel refused: content unknown. */
 bool aoma_os_purge(void *mem, size_t bytes);

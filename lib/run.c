@@ -176,16 +176,6 @@ static bool collect(struct aoma_run *run, unsigned count)
     return false;
 }
 
-static void release_chunks(struct aoma_run *run)
-{
-    unsigned chunk = chunk_index(run);
-
-    if (run->chunks <= AOMA_SEGMENT_CHUNKS - chunk)
-        aoma_segment_give(run->segment, chunk, (unsigned)run->chunks);
-    else
-        aoma_span_give(run->segment, chunk, run->chunks);
-}
-
 /*
  * The collector's part of (5); before is the state that it has changed to EMPTY. True: the chunks have gone back. Only then does the state say
  * that the run has no blocks: until it is known that none is missing, a thread that took one may use it and give it back.
@@ -198,7 +188,7 @@ static bool collect_and_release(struct aoma_run *run, uint64_t before)
         clear_partial_bit(run->segment, chunk_index(run), aoma_state_class(before));
     if (collect(run, aoma_state_count(before))) {
         aoma_store_release(&run->state, without_blocks(collecting));
-        release_chunks(run);
+        aoma_span_give(run->segment, chunk_index(run), run->chunks);
         return true;
     }
     aoma_store_release(&run->state, next_state(collecting, AOMA_RUN_FULL));
@@ -233,6 +223,12 @@ void aoma_run_settle(struct aoma_run *run)
             return;
         }
     }
+}
+
+void aoma_run_settle_freed(struct aoma_run *run)
+{
+    aoma_run_settle(run);
+    aoma_segment_purge_if_due(run->segment);
 }
 
 /* ---- into and out of headers ---- */

@@ -172,6 +172,8 @@ void *aoma_run_take_any(struct aoma_run *run, unsigned class, unsigned *word);
 
 /* What the state of the run makes of blocks that have just been freed: may list the run, or give its chunks back. */
 AOMA_NOINLINE void aoma_run_settle(struct aoma_run *run);
+/* The same, and purges if that is due: for free(), whose call chain is short. (Purging from deeper down would need more stack.) */
+AOMA_NOINLINE void aoma_run_settle_freed(struct aoma_run *run);
 
 /* block is not in use: aborts in the name of function. Not declared so, because a call that might return can be a jump. */
 AOMA_COLD void aoma_run_fail_not_in_use(const void *block, const char *function);
@@ -204,7 +206,7 @@ AOMA_INLINE void aoma_run_give(struct aoma_run *run, unsigned index, const void 
         return;
     if (aoma_unlikely((state & AOMA_RUN_FULL) ||
                       aoma_load_acquire(word) == aoma_blocks_mask(aoma_state_count(state), index / 64)))
-        aoma_run_settle(run);
+        aoma_run_settle_freed(run);
 }
 
 /* Whether a block, known to begin where the run has one, is in use. */

@@ -208,16 +208,6 @@ static void give_bits(struct aoma_segment *segment, uint64_t bits)
     raise_orders(segment, before, before | bits);
 }
 
-/* Too much free memory is dirty: this segment contributes if it is worth a system call. */
-static AOMA_COLD void purge_if_worthwhile(struct aoma_segment *segment)
-{
-    uint64_t free = aoma_segment_free_chunks(segment);
-    uint64_t dirty = free & aoma_load_acquire(&segment->dirty) & ~aoma_load_acquire(&segment->pinned);
-
-    if (count_bits(dirty) >= AOMA_PURGE_CHUNKS || free == aoma_load_acquire(&segment->owned))
-        (void)aoma_segment_purge(segment);
-}
-
 void aoma_segment_give(struct aoma_segment *segment, unsigned first, unsigned n)
 {
     uint64_t bits = aoma_chunk_bits(first, n);
@@ -226,14 +216,12 @@ void aoma_segment_give(struct aoma_segment *segment, unsigned first, unsigned n)
         aoma_fetch_or_full(&segment->dirty, bits);
     aoma_segment_count_dirty_free(purgeable_bytes(segment, bits), 0);
     give_bits(segment, bits);
-    if (aoma_unlikely(aoma_segment_dirty_free_bytes() > aoma_segment_dirty_free_limit()) && aoma_source_mmap_enabled())
-        purge_if_worthwhile(segment);
 }
 
 /* ---- purging ---- */
 
-/* Takes the first range of free chunks that are dirty and may be purged; its bits, or 0. */
-static uint64_t take_purgeable(struct aoma_segment *segment, uint64_t among)
+/* Takes the first range of free chunks that are dirty and may be purged; its bits, or 0. (Not inlined: stack, see docs/design.md.) */
+static AOMA_NOINLINE uint64_t take_purgeable(struct aoma_segment *segment, uint64_t among)
 {
     uint64_t taken = aoma_load_acquire(&segment->taken);
     uint64_t range;
@@ -275,6 +263,17 @@ size_t aoma_segment_purge(struct aoma_segment *segment)
     return purged;
 }
 
+void aoma_segment_purge_if_due(struct aoma_segment *segment)
+{
+    if (aoma_segment_dirty_free_bytes() <= aoma_segment_dirty_free_limit() || !aoma_source_mmap_enabled())
+        return;
+    uint64_t free = aoma_segment_free_chunks(segment);
+    uint64_t dirty = free & aoma_load_acquire(&segment->dirty) & ~aoma_load_acquire(&segment->pinned);
+
+    if (count_bits(dirty) >= AOMA_PURGE_CHUNKS || free == aoma_load_acquire(&segment->owned))
+        (void)aoma_segment_purge(segment);
+}
+
 /* ---- adding memory ---- */
 
 /*
@@ -311,25 +310,19 @@ static struct aoma_segment *segment_of_window(uintptr_t window)
     return aoma_entry_segment(aoma_page_map_get(window));
 }
 
-/* The window's segment, made under the given number (or one of its own) if there is none. The page map has room for it. */
-static struct aoma_segment *require_segment(uintptr_t window, const uint32_t *fixed_number, struct aoma_spare *spare)
+/* Metadata of our own that no window has yet. */
+static struct aoma_segment *claim_segment(struct aoma_spare *spare, uint32_t *number)
 {
-    struct aoma_segment *segment = segment_of_window(window);
-    uint32_t number;
+    struct aoma_bank *bank = claim_number(number) ? aoma_index_require_bank(*number >> AOMA_BANK_SHIFT, spare) : NULL;
 
-    if (segment)
-        return segment;
-    if (fixed_number)
-        number = *fixed_number;
-    else if (!claim_number(&number))
-        return NULL;
-    struct aoma_bank *bank = aoma_index_require_bank(number >> AOMA_BANK_SHIFT, spare);
-    if (!bank)
-        return NULL;
-    segment = &bank->segment[number % AOMA_BANK_SEGMENTS];
-    describe(segment, bank, number, window);
-    (void)aoma_page_map_replace(window, 0, (uintptr_t)segment + AOMA_ENTRY_SEGMENT); /* who lost finds the winner's */
-    return segment_of_window(window);
+    return bank ? &bank->segment[*number % AOMA_BANK_SEGMENTS] : NULL;
+}
+
+/* Makes the segment the window's, unless that has one by now. The page map has room for it. */
+static void publish_segment(struct aoma_segment *segment, uint32_t number, uintptr_t window)
+{
+    describe(segment, aoma_index_bank(number >> AOMA_BANK_SHIFT), number, window);
+    (void)aoma_page_map_replace(window, 0, (uintptr_t)segment + AOMA_ENTRY_SEGMENT);
 }
 
 /* The bits of a window's chunks that lie in [low, high). */
@@ -363,8 +356,15 @@ static bool require_segments(uintptr_t low, uintptr_t high, struct aoma_spare *s
     if (!aoma_page_map_reserve(low, high, spare))
         return false;
     for (uintptr_t window = window_of(low); window < high; window += AOMA_SEGMENT_BYTES) {
-        if (!require_segment(window, NULL, spare))
+        uint32_t number;
+        struct aoma_segment *segment = segment_of_window(window);
+
+        if (segment)
+            continue;
+        segment = claim_segment(spare, &number);
+        if (!segment)
             return false;
+        publish_segment(segment, number, window);
     }
     return true;
 }
@@ -386,8 +386,12 @@ void aoma_segment_install_static(void)
     aoma_source_static_heap(&low, &high);
     /* Cannot fail: leaves and banks for it are static. */
     (void)aoma_page_map_reserve(low, high, NULL);
-    for (uintptr_t window = window_of(low); window < high; window += AOMA_SEGMENT_BYTES, number++)
-        (void)require_segment(window, &number, NULL);
+    for (uintptr_t window = window_of(low); window < high; window += AOMA_SEGMENT_BYTES, number++) {
+        struct aoma_bank *bank = aoma_index_bank(number >> AOMA_BANK_SHIFT);
+
+        if (!segment_of_window(window))
+            publish_segment(&bank->segment[number % AOMA_BANK_SEGMENTS], number, window);
+    }
     own_range(low, high, false);
     aoma_hint_set(&static_installed, 1);
 }

@@ -96,7 +96,7 @@ struct aoma_run *aoma_segment_take(unsigned n, unsigned align_chunks, bool *clea
 /* Exactly these chunks, if all are free: for growing a large object where it is. */
 bool aoma_segment_take_at(struct aoma_segment *segment, unsigned first, unsigned n);
 
-/* Gives n chunks back. Purges some of the segment's free memory when too much of it is dirty. */
+/* Gives n chunks back. */
 void aoma_segment_give(struct aoma_segment *segment, unsigned first, unsigned n);
 
 /* Adds the static heap, or maps a group. False when there is nothing left to add. */
@@ -107,6 +107,9 @@ bool aoma_segment_add_region(uintptr_t low, uintptr_t high);
 
 /* Whether any chunk of [low, high) is part of the heap already. */
 bool aoma_segment_overlaps(uintptr_t low, uintptr_t high);
+
+/* When too much free memory is dirty and this segment has some that is worth a system call: purges it. */
+void aoma_segment_purge_if_due(struct aoma_segment *segment);
 
 /* Gives the free memory of one segment back to the system; the bytes. */
 size_t aoma_segment_purge(struct aoma_segment *segment);

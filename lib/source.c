@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "atomics.h"
+#include "compiler.h"
 #include "os.h"
 #include "source.h"
 #include "units.h"
@@ -81,16 +82,16 @@ static void *trim_to_alignment(char *mem, size_t mapped, size_t bytes, size_t al
 }
 
 /* The kernel puts mappings side by side, so after one of a multiple of align the next is aligned by itself: ask plainly first. */
-static void *map_aligned(void *(*map)(size_t), size_t bytes, size_t align)
+AOMA_INLINE void *map_aligned(enum aoma_os_access access, size_t bytes, size_t align)
 {
-    char *mem = map(bytes);
+    char *mem = aoma_os_map(bytes, access);
 
     if (!mem || ((uintptr_t)mem & (align - 1)) == 0)
         return mem;
     aoma_os_unmap(mem, bytes);
     if (bytes > SIZE_MAX - align)
         return NULL;
-    mem = map(bytes + align);
+    mem = aoma_os_map(bytes + align, access);
     return mem ? trim_to_alignment(mem, bytes + align, bytes, align) : NULL;
 }
 
@@ -98,7 +99,7 @@ void *aoma_source_map(size_t bytes, size_t align)
 {
     if (!aoma_source_mmap_enabled() || !account(bytes))
         return NULL;
-    void *mem = map_aligned(aoma_os_map, bytes, align);
+    void *mem = map_aligned(AOMA_OS_USABLE, bytes, align);
     if (!mem)
         unaccount(bytes);
     return mem;
@@ -134,7 +135,7 @@ bool aoma_source_resize(void *mem, size_t old_bytes, size_t new_bytes)
 
 void *aoma_source_reserve(size_t bytes, size_t align)
 {
-    return map_aligned(aoma_os_reserve, bytes, align);
+    return map_aligned(AOMA_OS_RESERVED, bytes, align);
 }
 
 void aoma_source_unreserve(void *mem, size_t bytes)

@@ -1,33 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Copyright (c) The aomalloc developers */
 
-#include "page_map.h"
 #include "span.h"
 
 /* Segments looked at: those of the static heap, whose number is a build constant, and as many more for regions. */
 #define AOMA_SPAN_REGION_SEGMENTS 64u
-
-static struct aoma_segment *neighbour(const struct aoma_segment *segment)
-{
-    return aoma_entry_segment(aoma_page_map_get(segment->base + AOMA_SEGMENT_BYTES));
-}
-
-static unsigned part_of(unsigned first, size_t chunks)
-{
-    return chunks < AOMA_SEGMENT_CHUNKS - first ? (unsigned)chunks : AOMA_SEGMENT_CHUNKS - first;
-}
-
-void aoma_span_give(struct aoma_segment *segment, unsigned first, size_t chunks)
-{
-    while (chunks) {
-        unsigned n = part_of(first, chunks);
-
-        aoma_segment_give(segment, first, n);
-        chunks -= n;
-        first = 0;
-        segment = chunks ? neighbour(segment) : NULL;
-    }
-}
 
 /* Takes chunks from here on, or nothing. */
 static bool take_from(struct aoma_segment *segment, unsigned first, size_t chunks)
@@ -36,12 +13,12 @@ static bool take_from(struct aoma_segment *segment, unsigned first, size_t chunk
     unsigned begin = first;
     size_t left = chunks;
 
-    while (left && at && aoma_segment_take_at(at, begin, part_of(begin, left))) {
-        left -= part_of(begin, left);
+    while (left && at && aoma_segment_take_at(at, begin, aoma_span_part(begin, left))) {
+        left -= aoma_span_part(begin, left);
         begin = 0;
-        at = left ? neighbour(at) : NULL;
+        at = left ? aoma_span_next_segment(at) : NULL;
     }
-    if (left)
+    if (left && left < chunks)
         aoma_span_give(segment, first, chunks - left);
     return left == 0;
 }
@@ -50,14 +27,14 @@ static bool take_from(struct aoma_segment *segment, unsigned first, size_t chunk
 static bool looks_free(const struct aoma_segment *segment, unsigned first, size_t chunks)
 {
     while (chunks && segment) {
-        unsigned n = part_of(first, chunks);
+        unsigned n = aoma_span_part(first, chunks);
         uint64_t bits = aoma_chunk_bits(first, n);
 
         if ((aoma_segment_free_chunks(segment) & bits) != bits)
             return false;
         chunks -= n;
         first = 0;
-        segment = chunks ? neighbour(segment) : NULL;
+        segment = chunks ? aoma_span_next_segment(segment) : NULL;
     }
     return chunks == 0;
 }

@@ -10,8 +10,10 @@
  * kept; no more stack than lib/'s own functions. They may use heap.h and everything below it. Any may overlap any other, also within one
  * thread, when a handler interrupts it.
  *
+ * All are static inline functions, take and free with their fast paths in them, the others mostly calls.
+ *
  *   void *aoma_variant_take(unsigned class)
- *       The fast path, inline: a block of class < AOMA_CLASSES from what is at hand, or NULL. The block is the caller's, its content unspecified.
+ *       The fast path: a block of class < AOMA_CLASSES from what is at hand, or NULL. The block is the caller's, its content unspecified.
  *   void *aoma_variant_refill(unsigned class)
  *       When take had none: a block from the heap that suits the caller, or NULL when nothing was found without taking from other heaps.
  *   void aoma_variant_free(struct aoma_run *run, unsigned index, void *block, const char *function)
@@ -35,10 +37,10 @@
 
 AOMA_INLINE void *aoma_variant_take(unsigned class);
 AOMA_INLINE void aoma_variant_free(struct aoma_run *run, unsigned index, void *block, const char *function);
-void *aoma_variant_refill(unsigned class);
-void *aoma_variant_alloc_existing(unsigned class);
-bool aoma_variant_reclaim(void);
-const char *aoma_variant_name(void);
+AOMA_INLINE void *aoma_variant_refill(unsigned class);
+AOMA_INLINE void *aoma_variant_alloc_existing(unsigned class);
+AOMA_INLINE bool aoma_variant_reclaim(void);
+AOMA_INLINE const char *aoma_variant_name(void);
 
 #include "variant_impl.h"
 

@@ -12,6 +12,26 @@ AOMA_INLINE void *aoma_variant_take(unsigned class)
     return aoma_heap_take(&aoma_base_heap, class);
 }
 
+AOMA_INLINE void *aoma_variant_refill(unsigned class)
+{
+    return aoma_heap_refill(&aoma_base_heap, class);
+}
+
+AOMA_INLINE void *aoma_variant_alloc_existing(unsigned class)
+{
+    return aoma_heap_alloc_existing(&aoma_base_heap, class);
+}
+
+AOMA_INLINE bool aoma_variant_reclaim(void)
+{
+    return aoma_heap_reclaim(&aoma_base_heap);
+}
+
+AOMA_INLINE const char *aoma_variant_name(void)
+{
+    return "base";
+}
+
 AOMA_INLINE void aoma_variant_free(struct aoma_run *run, unsigned index, void *block, const char *function)
 {
     aoma_run_give(run, index, block, function);
