@@ -170,8 +170,7 @@ AOMA_INLINE bool find_block(uintptr_t entry, const void *block, struct place *pl
         place->run -= place->run->head_delta;
         AOMA_OPAQUE(place->run);
     }
-    place->index = aoma_block_index(place->run->divisor, (uint32_t)(address - place->run->base));
-    return aoma_likely(place->index < aoma_state_count(aoma_load_relaxed(&place->run->state)));
+    return aoma_run_find(place->run, address, &place->index);
 }
 
 /* Aborts; says why no block begins there. */
@@ -183,7 +182,7 @@ static AOMA_COLD void fail_no_block(const void *block, const char *function)
     if (!aoma_entry_is_segment(entry))
         aoma_fail(function, block, FAULT_FOREIGN);
     (void)find_block(entry, block, &place);
-    if (aoma_state_of(aoma_load_acquire(&place.run->state)) == AOMA_RUN_EMPTY)
+    if (!aoma_run_holds(place.run, (uintptr_t)block) && !aoma_run_is_large(place.run))
         aoma_fail(function, block, FAULT_FREE_MEMORY);
     aoma_fail(function, block, FAULT_INSIDE);
 }
@@ -215,8 +214,7 @@ static AOMA_NOINLINE void free_mapping(void *block)
         fail_no_block(block, "AO_free");
 }
 
-/* Ends in jumps, not calls, and so needs no stack frame. */
-AOMA_EXPORT void AO_free(void *block)
+static AOMA_NOINLINE void free_by_page_map(void *block)
 {
     uintptr_t entry = aoma_page_map_get((uintptr_t)block);
     struct place place;
@@ -232,6 +230,21 @@ AOMA_EXPORT void AO_free(void *block)
     if (AOMA_CHECKS_DEBUG)
         fill_freed(place, block);
     aoma_variant_free(place.run, place.index, block, "AO_free");
+}
+
+/* Everything ends in jumps, not calls, and so needs no stack frame. */
+AOMA_EXPORT void AO_free(void *block)
+{
+    struct aoma_run *recent = (struct aoma_run *)aoma_hint_get(&aoma_run_recent);
+
+    unsigned index;
+
+    if (!AOMA_CHECKS_DEBUG && recent && aoma_run_holds(recent, (uintptr_t)block) &&
+        aoma_likely(aoma_block_begins(recent->divisor, (uint32_t)((uintptr_t)block - recent->base), &index))) {
+        aoma_variant_free(recent, index, block, "AO_free");
+        return;
+    }
+    free_by_page_map(block);
 }
 
 /* ---- size and resizing ---- */

@@ -234,6 +234,21 @@ AOMA_INLINE bool aoma_hint_cas(struct aoma_hint *hint, size_t *expected, size_t 
     return done;
 }
 
+/* A number of 32 bits, written by one thread at a time. */
+struct aoma_small_hint {
+    volatile unsigned bits;
+};
+
+AOMA_INLINE uint32_t aoma_small_hint_get(const struct aoma_small_hint *hint)
+{
+    return AO_int_load(&hint->bits);
+}
+
+AOMA_INLINE void aoma_small_hint_set(struct aoma_small_hint *hint, uint32_t value)
+{
+    AO_int_store(&hint->bits, value);
+}
+
 /* A count that many threads add to; wait-free where the host has fetch-and-add. */
 struct aoma_counter {
     volatile AO_t bits;

@@ -54,11 +54,7 @@ static uint64_t next_state(uint64_t state, enum aoma_run_state to)
     return ((state & ~AOMA_STATE_MASK) | to) + AOMA_STATE_VERSION_ONE;
 }
 
-/* Of a run that has been taken apart: with no blocks, so that no address is one of its. */
-static uint64_t without_blocks(uint64_t state)
-{
-    return next_state(state & ~((uint64_t)AOMA_STATE_COUNT_MASK << AOMA_STATE_COUNT_SHIFT), AOMA_RUN_EMPTY);
-}
+struct aoma_hint aoma_run_recent __attribute__((aligned(64)));
 
 void aoma_run_fail_not_in_use(const void *block, const char *function)
 {
@@ -105,6 +101,7 @@ struct aoma_run *aoma_run_make(unsigned class, enum aoma_run_size size)
     unsigned count = (unsigned)(((size_t)chunks << AOMA_CHUNK_SHIFT) / bytes);
     run->divisor = aoma_divisor_of(bytes);
     run->chunks = chunks;
+    aoma_small_hint_set(&run->blocks_bytes, (uint32_t)(count * bytes));
     for (unsigned i = 0; i < chunks; i++)
         run[i].head_delta = (uint8_t)i;
     publish_state(run, AOMA_RUN_ACTIVE, class, count);
@@ -116,6 +113,7 @@ struct aoma_run *aoma_run_make(unsigned class, enum aoma_run_size size)
 void aoma_run_make_large(struct aoma_run *run, size_t chunks)
 {
     run->divisor = AOMA_DIVISOR_LARGE;
+    aoma_small_hint_set(&run->blocks_bytes, 1); /* no offset but 0 */
     run->chunks = chunks;
     run->head_delta = 0;
     publish_state(run, AOMA_RUN_FULL, AOMA_CLASS_LARGE, 1);
@@ -177,8 +175,8 @@ static bool collect(struct aoma_run *run, unsigned count)
 }
 
 /*
- * The collector's part of (5); before is the state that it has changed to EMPTY. True: the chunks have gone back. Only then does the state say
- * that the run has no blocks: until it is known that none is missing, a thread that took one may use it and give it back.
+ * The collector's part of (5); before is the state that it has changed to EMPTY. True: the chunks have gone back. Only then has the run no
+ * bytes any more: until it is known that no block is missing, a thread that took one may use it and give it back.
  */
 static bool collect_and_release(struct aoma_run *run, uint64_t before)
 {
@@ -187,7 +185,7 @@ static bool collect_and_release(struct aoma_run *run, uint64_t before)
     if (aoma_state_of(before) == AOMA_RUN_PARTIAL)
         clear_partial_bit(run->segment, chunk_index(run), aoma_state_class(before));
     if (collect(run, aoma_state_count(before))) {
-        aoma_store_release(&run->state, without_blocks(collecting));
+        aoma_small_hint_set(&run->blocks_bytes, 0); /* before the chunks can be anybody else's: aoma_segment_give is full */
         aoma_span_give(run->segment, chunk_index(run), run->chunks);
         return true;
     }

@@ -91,20 +91,28 @@ AOMA_INLINE uint64_t aoma_divisor_of(size_t block_bytes)
     return UINT64_MAX / block_bytes + 1;
 }
 
-/* The number of the block that begins at this offset of a run, or AOMA_NO_BLOCK, or a number beyond those that the run has. */
-AOMA_INLINE unsigned aoma_block_index(uint64_t divisor, uint32_t offset)
+/* Whether a block begins at this offset, and its number. */
+AOMA_INLINE bool aoma_block_begins(uint64_t divisor, uint32_t offset, unsigned *index)
 {
 #ifdef __SIZEOF_INT128__
     __extension__ unsigned __int128 product = divisor;
 
     product *= offset;
     uint64_t low = (uint64_t)product;
-    unsigned index = (unsigned)(product >> 64);
+    *index = (unsigned)(product >> 64);
 #else
     uint64_t low = divisor * offset;
-    unsigned index = (unsigned)(((divisor >> 32) * offset + ((divisor & UINT32_MAX) * offset >> 32)) >> 32);
+    *index = (unsigned)(((divisor >> 32) * offset + ((divisor & UINT32_MAX) * offset >> 32)) >> 32);
 #endif
-    return aoma_likely(low < divisor) ? index : AOMA_NO_BLOCK;
+    return low < divisor;
+}
+
+/* The number of the block that begins at this offset, or AOMA_NO_BLOCK. */
+AOMA_INLINE unsigned aoma_block_index(uint64_t divisor, uint32_t offset)
+{
+    unsigned index;
+
+    return aoma_block_begins(divisor, offset, &index) ? index : AOMA_NO_BLOCK;
 }
 
 AOMA_INLINE void *aoma_block_address(const struct aoma_run *run, unsigned index, size_t block_bytes)
@@ -207,6 +215,28 @@ AOMA_INLINE void aoma_run_give(struct aoma_run *run, unsigned index, const void 
     if (aoma_unlikely((state & AOMA_RUN_FULL) ||
                       aoma_load_acquire(word) == aoma_blocks_mask(aoma_state_count(state), index / 64)))
         aoma_run_settle_freed(run);
+}
+
+/*
+ * The run that was last put into a header: a hint. A block that is freed soon after it was allocated is most likely one of its, and finding
+ * that out needs no walk through the page map, on which the next malloc of the same word would have to wait.
+ */
+extern struct aoma_hint aoma_run_recent;
+
+/*
+ * Whether address is in the run. The loads may be of any time since the caller got hold of a block there: until that is given back its run
+ * stays as it is, and any other run has no bytes there.
+ */
+AOMA_INLINE bool aoma_run_holds(const struct aoma_run *run, uintptr_t address)
+{
+    return address - run->base < aoma_small_hint_get(&run->blocks_bytes);
+}
+
+/* Whether one of the run's blocks begins at address, and its number. */
+AOMA_INLINE bool aoma_run_find(const struct aoma_run *run, uintptr_t address, unsigned *index)
+{
+    return aoma_likely(aoma_run_holds(run, address)) &&
+           aoma_likely(aoma_block_begins(run->divisor, (uint32_t)(address - run->base), index));
 }
 
 /* Whether a block, known to begin where the run has one, is in use. */

@@ -31,6 +31,7 @@ struct aoma_bank;
  * Descriptor of the run whose first chunk has this index in its segment: bound to that chunk for ever, hence type-stable. run.c owns it.
  *   state          state, class, number of blocks and version: run.h
  *   divisor, chunks  written by the owner of an EMPTY run, read by holders of its blocks
+ *   blocks_bytes   all blocks together, from base on; 0 while the chunks are not this run's, so that no address is in it. Written by the owner
  *   head_delta     chunks back to the run's first chunk; written for each chunk of a run by the run's owner before it hands out blocks
  *   base, segment  constant
  *   free           a bit per free block: cleared by whoever takes the block, set by whoever holds it
@@ -42,6 +43,7 @@ struct aoma_run {
     uintptr_t base;   /* first byte of the first chunk */
     struct aoma_segment *segment;
     size_t chunks; /* of a large object possibly more than its segment has left: then it goes on in the next ones */
+    struct aoma_small_hint blocks_bytes;
     uint8_t head_delta;
     struct aoma_word free[AOMA_RUN_WORDS] __attribute__((aligned(8)));
 } __attribute__((aligned(128)));
