@@ -16,8 +16,11 @@ const struct bench_workload_info bench_catalog[BENCH_WORKLOADS] = {
                       .summary = "half of the threads allocate 64 B blocks, the other half frees them",
                       .threads_in_pairs = true},
     [BENCH_PHASES] = {.name = "phases",
-                      .summary = "eight phases of 64 MiB live, each with its own sizes, 16 B to 64 KiB",
+                      .summary = "eight phases of 64 MiB live, each with a size of its own, 32 B to 48,000 B",
                       .memory = true},
+    [BENCH_PHASES_MIXED] = {.name = "phases-mixed",
+                            .summary = "the same with eight ranges of random sizes, 16 B to 64 KiB",
+                            .memory = true},
     [BENCH_LARGE] = {.name = "large",
                      .summary = "48 live blocks of 40 KiB to 4 MiB, a random one is freed and allocated anew"},
 };

@@ -14,6 +14,7 @@ enum bench_workload_id {
     BENCH_EXCHANGE,
     BENCH_ONEWAY,
     BENCH_PHASES,
+    BENCH_PHASES_MIXED,
     BENCH_LARGE,
     BENCH_WORKLOADS
 };

@@ -16,7 +16,7 @@
 #include "source.h"
 
 #define AOMA_CACHE_SLOTS 16u
-/* A kept mapping may serve a request that is smaller by this share of the request: 1/8, like a size class. */
+/* A kept mapping serves requests of half its length and more; what exceeds the request by more than 1/8 of it goes back. */
 #define AOMA_CACHE_SLACK_SHIFT 3
 #define AOMA_SLOT_PAGES_BITS 28
 #define AOMA_SLOT_PAGES_MASK (((uint64_t)1 << AOMA_SLOT_PAGES_BITS) - 1)
@@ -73,8 +73,16 @@ static bool cache_put(void *mem, size_t bytes)
 
 static bool slot_suits(uint64_t slot, size_t bytes, size_t align)
 {
-    return slot && slot_bytes(slot) >= bytes && slot_bytes(slot) - bytes <= bytes >> AOMA_CACHE_SLACK_SHIFT &&
-           (slot_address(slot) & (align - 1)) == 0;
+    return slot && slot_bytes(slot) >= bytes && slot_bytes(slot) / 2 <= bytes && (slot_address(slot) & (align - 1)) == 0;
+}
+
+/* The mapping is the caller's; how much of it is left. */
+static size_t cut_to_size(uintptr_t address, size_t have, size_t bytes)
+{
+    if (have - bytes <= bytes >> AOMA_CACHE_SLACK_SHIFT)
+        return have;
+    aoma_source_unmap((void *)(address + bytes), have - bytes);
+    return bytes;
 }
 
 static void *cache_take(size_t bytes, size_t align, size_t *got_bytes)
@@ -84,8 +92,8 @@ static void *cache_take(size_t bytes, size_t align, size_t *got_bytes)
 
         while (slot_suits(slot, bytes, align)) {
             if (aoma_cas_acquire(&cache[i], &slot, 0)) {
-                *got_bytes = slot_bytes(slot);
-                aoma_segment_count_dirty_free(0, *got_bytes);
+                aoma_segment_count_dirty_free(0, slot_bytes(slot));
+                *got_bytes = cut_to_size(slot_address(slot), slot_bytes(slot), bytes);
                 return (void *)slot_address(slot);
             }
         }

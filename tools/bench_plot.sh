@@ -33,7 +33,8 @@ values()
 matrix()
 {
     awk -F, -v metric="$1" -v row_column="$2" -v threads="${3-}" -v allocators="$allocators" '
-        NR > 1 && $4 == metric && (threads == "" || $2 == threads) {
+        # the memory panels have a row per number of threads, and room for one workload
+        NR > 1 && $4 == metric && (threads == "" || $2 == threads) && !(row_column == 2 && $1 != "phases") {
             if (!($row_column in seen)) {
                 seen[$row_column] = 1
                 order[++rows] = $row_column

@@ -43,7 +43,8 @@ static const char doc[] =
     "  median,min,q1,q3,max               of these values; q1, q3: quartiles\n"
     "  vs_reference,vs_libc               median divided by that of libatomic_ops\n"
     "                                     or of the C library; may be empty\n"
-    "Metrics: ns_per_op; and, for phases, KiB resident above the start: peak_kib, end_kib (all is freed), trimmed_kib"
+    "Metrics: ns_per_op; and, for phases and phases-mixed, KiB resident above the start: peak_kib, end_kib (all is "
+    "freed), trimmed_kib"
     " (after the allocator's own call to give memory back), each also divided by the live bytes: peak_per_live,"
     " end_per_live, trimmed_per_live.\n\n"
     "Exit status: 0 when all asked for was measured, 1 when something failed, 64 for wrong usage.";
@@ -54,7 +55,7 @@ static const struct argp_option option_table[] = {
     {"allocators", KEY_ALLOCATORS, "LIST", 0, "Allocators (default: all that are found)", 0},
     {"rounds", KEY_ROUNDS, "N", 0, "Measurements of each kind (default 7)", 0},
     {"time", KEY_TIME, "MS", 0,
-     "Milliseconds per measurement (default 200); phases does a fixed amount of work instead", 0},
+     "Milliseconds per measurement (default 200); phases and phases-mixed do a fixed amount of work instead", 0},
     {"csv", KEY_CSV, "FILE", 0, "Write all results there too", 0},
     {"list", KEY_LIST, NULL, 0, "List workloads and allocators, and do nothing", 0},
     {"seed", KEY_SEED, "N", 0, "Seed of the random sizes and slots", 0},

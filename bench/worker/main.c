@@ -71,8 +71,9 @@ static void check(struct argp_state *state)
         argp_error(state, "--workload is missing");
     if (!bench_catalog_runs_with(options->workload, options->threads))
         argp_error(state, "%s needs one thread or an even number", bench_catalog[options->workload].name);
-    if (options->workload == BENCH_PHASES && options->ops != 0)
-        argp_error(state, "phases does a fixed amount of work, --ops has no meaning");
+    if (bench_catalog[options->workload].memory && options->ops != 0)
+        argp_error(state, "%s does a fixed amount of work, --ops has no meaning",
+                   bench_catalog[options->workload].name);
 }
 
 static error_t parse(int key, char *value, struct argp_state *state)
@@ -146,7 +147,7 @@ static struct bench_result run(const struct bench_options *options)
         [BENCH_PAIR] = &bench_pair,         [BENCH_BATCH] = &bench_batch,   [BENCH_CHURN] = &bench_churn,
         [BENCH_EXCHANGE] = &bench_exchange, [BENCH_ONEWAY] = &bench_oneway, [BENCH_LARGE] = &bench_large,
     };
-    if (options->workload == BENCH_PHASES)
+    if (bench_catalog[options->workload].memory)
         return bench_phases_run(options);
     return bench_timed_run(workloads[options->workload], options);
 }

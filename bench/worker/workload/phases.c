@@ -2,10 +2,11 @@
 /* Copyright (c) The aomalloc developers */
 
 /*
- * phases: a program whose needs change. Eight phases, each with a size range of its own; a phase allocates random sizes
- * of its range until 64 MiB of requested bytes are live, all threads together, and then frees them all in shuffled
- * order, so memory has to serve eight different sizes in turn. The first byte of each page and the first 8 bytes of
- * each block are written.
+ * phases: a program whose needs change. Eight phases, each with a size of its own (phases) or a range of random sizes
+ * (phases-mixed); a phase allocates until 64 MiB of requested bytes are live, all threads together, and then frees them
+ * all in shuffled order, so memory has to serve eight different sizes in turn. The first byte of each page and the
+ * first 8 bytes of each block are written. With mixed sizes an allocator whose blocks are multiples of 16 bytes cannot
+ * stay below 1.23 times the live bytes: that is what the range 16..48 rounds up to.
  *
  * The time is that of the allocating and of the freeing, by all threads from one barrier to the next; the shuffling is
  * left out. Resident memory is compared with what it was before the first allocation, when the threads already exist
@@ -23,12 +24,21 @@
 #define LEAST_BYTES 16
 #define PAGE_BYTES 4096
 
-/* Twelve doublings in eight ranges. The order lets small follow large and large follow small, by far and by little. */
-static const struct range {
+struct range {
     uint32_t least, most;
-} ranges[] = {{16, 48}, {8193, 24576}, {129, 384}, {24577, 65536}, {1025, 3072}, {49, 128}, {3073, 8192}, {385, 1024}};
+};
 
-#define PHASES (sizeof(ranges) / sizeof(ranges[0]))
+#define PHASES 8
+
+/* The order lets small follow large and large follow small, by far and by little. */
+static const struct range single[PHASES] = {{32, 32},     {16000, 16000}, {200, 200},   {48000, 48000},
+                                            {2000, 2000}, {80, 80},       {5000, 5000}, {640, 640}};
+
+/* Twelve doublings in eight ranges. */
+static const struct range mixed[PHASES] = {{16, 48},     {8193, 24576}, {129, 384},   {24577, 65536},
+                                           {1025, 3072}, {49, 128},     {3073, 8192}, {385, 1024}};
+
+static const struct range *ranges;
 
 struct lot {
     void **blocks;
@@ -137,8 +147,9 @@ static void *phases_thread(void *argument)
     return NULL;
 }
 
-static void prepare(unsigned threads)
+static void prepare(unsigned threads, enum bench_workload_id workload)
 {
+    ranges = workload == BENCH_PHASES ? single : mixed;
     size_t most = LIVE_BYTES / threads / LEAST_BYTES + 1;
     for (unsigned i = 0; i < threads; i++)
         lots[i].blocks = bench_map_resident(most * sizeof(void *));
@@ -147,7 +158,7 @@ static void prepare(unsigned threads)
 
 struct bench_result bench_phases_run(const struct bench_options *options)
 {
-    prepare(options->threads);
+    prepare(options->threads, options->workload);
     struct bench_thread *threads = bench_threads_start(options, phases_thread);
     bench_threads_join();
     for (unsigned i = 0; i < options->threads; i++)
