@@ -120,8 +120,9 @@ AOMA_EXPORT void *AO_calloc(size_t count, size_t size)
 }
 
 /*
- * Blocks stand at multiples of their size from the start of a run, which is aligned to a chunk: the smallest class whose size is a
- * multiple of alignment. Every power of two is one, so there is one for size <= AOMA_CLASS_MAX_BYTES. NULL leaves errno alone.
+ * Blocks stand at multiples of their size from the start of a run, which is aligned to a chunk: the smallest class
+ * whose size is a multiple of alignment. Every power of two is one, so there is one for size <= AOMA_CLASS_MAX_BYTES.
+ * NULL leaves errno alone.
  */
 static void *alloc_aligned_class(size_t alignment, size_t size)
 {
@@ -129,7 +130,7 @@ static void *alloc_aligned_class(size_t alignment, size_t size)
     void *block;
 
     while ((aoma_class_bytes(class) & (alignment - 1)) != 0)
-        class++;
+        class ++;
     block = aoma_variant_take(class);
     return block ? block : alloc_class_slowly(class, alignment);
 }

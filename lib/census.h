@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Copyright (c) The aomalloc developers */
 
-/* Counts and validates the whole heap, for tests and for the check level `expensive`. Exact while no other thread is inside the library. */
+/* Counts and validates the whole heap, for tests and for the check level `expensive`. Exact while no other thread is
+ * inside the library. */
 #ifndef AOMA_CENSUS_H
 #define AOMA_CENSUS_H
 
@@ -13,10 +14,10 @@ struct aoma_census {
     size_t segments;
     size_t chunks_owned;
     size_t chunks_taken;
-    size_t chunks_in_runs; /* equal to chunks_taken, unless a thread holds some or was killed holding some */
+    size_t chunks_in_runs;        /* equal to chunks_taken, unless a thread holds some or was killed holding some */
     size_t full, partial, active; /* runs by state */
-    size_t large;  /* of the full ones */
-    size_t blocks; /* of all runs but the large ones */
+    size_t large;                 /* of the full ones */
+    size_t blocks;                /* of all runs but the large ones */
     size_t blocks_free;
 };
 

@@ -2,9 +2,9 @@
 /* Copyright (c) The aomalloc developers */
 
 /*
- * Progress of a refill: the thread takes its own block from the run it brings before others can see the run. It finds none there only if another
- * thread has just moved the run's freed blocks, and then looks for another run. A header that was changed meanwhile only means that
- * ours is set aside as PARTIAL.
+ * Progress of a refill: the thread takes its own block from the run it brings before others can see the run. It finds
+ * none there only if another thread has just moved the run's freed blocks, and then looks for another run. A header
+ * that was changed meanwhile only means that ours is set aside as PARTIAL.
  */
 #include "heap.h"
 
@@ -65,8 +65,9 @@ static AOMA_NOINLINE void *take_and_install(struct aoma_heap *heap, unsigned cla
 }
 
 /*
- * While there is only the static heap, always the lowest run, so that the higher ones become empty and serve other sizes. Where memory
- * can still be had, in a circle: by the time that a run is asked again it has gathered as many free blocks as frees allow.
+ * While there is only the static heap, always the lowest run, so that the higher ones become empty and serve other
+ * sizes. Where memory can still be had, in a circle: by the time that a run is asked again it has gathered as many free
+ * blocks as frees allow.
  */
 static AOMA_NOINLINE struct aoma_run *find_partial(struct aoma_heap *heap, unsigned class, unsigned enough)
 {
@@ -92,12 +93,15 @@ void *aoma_heap_alloc_existing(struct aoma_heap *heap, unsigned class)
     return block ? block : take_from_partial(heap, class, 1);
 }
 
-/* Where memory can still be had, a run with few free blocks is left to gather more: 1/8 of it may lie idle so that refills stay rare. */
+/* Where memory can still be had, a run with few free blocks is left to gather more: 1/8 of it may lie idle so that
+ * refills stay rare. */
 static unsigned enough_blocks(unsigned class)
 {
     if (!aoma_source_mmap_enabled())
         return 1;
-    return (unsigned)(((size_t)aoma_class_chunks(class, AOMA_RUN_ROOMY) << AOMA_CHUNK_SHIFT) / aoma_class_bytes(class)) / 8;
+    return (unsigned)(((size_t)aoma_class_chunks(class, AOMA_RUN_ROOMY) << AOMA_CHUNK_SHIFT) /
+                      aoma_class_bytes(class)) /
+           8;
 }
 
 void *aoma_heap_refill(struct aoma_heap *heap, unsigned class)
@@ -116,7 +120,7 @@ bool aoma_heap_reclaim(struct aoma_heap *heap)
 {
     bool reclaimed = false;
 
-    for (unsigned class = 0; class < AOMA_CLASSES; class++) {
+    for (unsigned class = 0; class < AOMA_CLASSES; class ++) {
         aoma_active active = aoma_ptr_load_acquire(&heap->active[class]);
 
         if (active && aoma_run_is_idle(aoma_active_run(active)) && aoma_ptr_cas_full(&heap->active[class], active, 0)) {

@@ -2,12 +2,13 @@
 /* Copyright (c) The aomalloc developers */
 
 /*
- * A heap: a header per class, the run that allocations come from now. Any number of heaps share the segments and the partial runs. All-zero
- * is a good heap.
+ * A heap: a header per class, the run that allocations come from now. Any number of heaps share the segments and the
+ * partial runs. All-zero is a good heap.
  *
- * A header is changed by CAS: to another word of its run, by anyone; to another run, by whoever brings one with free blocks when this has none;
- * to 0, by whoever takes an idle run back. Who removes a run from the header must retire it. It needs no version: whatever
- * happened in between, the run removed was in the header, and retiring it looks at its blocks.
+ * A header is changed by CAS: to another word of its run, by anyone; to another run, by whoever brings one with free
+ * blocks when this has none; to 0, by whoever takes an idle run back. Who removes a run from the header must retire it.
+ * It needs no version: whatever happened in between, the run removed was in the header, and retiring it looks at its
+ * blocks.
  */
 #ifndef AOMA_HEAP_H
 #define AOMA_HEAP_H
@@ -17,7 +18,7 @@
 #include "size_class.h"
 
 struct aoma_heap {
-    struct aoma_ptr active[AOMA_CLASSES]; /* aoma_active */
+    struct aoma_ptr active[AOMA_CLASSES];  /* aoma_active */
     struct aoma_hint cursor[AOMA_CLASSES]; /* where the search for partial runs goes on */
 } __attribute__((aligned(64)));
 
@@ -29,7 +30,8 @@ AOMA_INLINE void *aoma_heap_take(struct aoma_heap *heap, unsigned class)
     return aoma_likely(active) ? aoma_run_take(active, class) : NULL;
 }
 
-/* Goes on with another word or run: partial, then new, then in new address space, then the smallest possible. NULL: none. */
+/* Goes on with another word or run: partial, then new, then in new address space, then the smallest possible. NULL:
+ * none. */
 void *aoma_heap_refill(struct aoma_heap *heap, unsigned class);
 
 /* A block of class from runs that exist already. */

@@ -2,8 +2,9 @@
 /* Copyright (c) The aomalloc developers */
 
 /*
- * Which segments have something: a bit per (key, segment) in the segment's bank, and above it a bit per (key, bank) in the directory. A set bit
- * is a hint that a searcher verifies in the segment's own word; a clear bit is a promise, kept as index.c argues.
+ * Which segments have something: a bit per (key, segment) in the segment's bank, and above it a bit per (key, bank) in
+ * the directory. A set bit is a hint that a searcher verifies in the segment's own word; a clear bit is a promise, kept
+ * as index.c argues.
  */
 #ifndef AOMA_INDEX_H
 #define AOMA_INDEX_H
@@ -17,7 +18,8 @@
 
 /*
  * To be called after the segment's own word has come to have something for key. appeared: this very change made it so
- * (before it the word had nothing); it must be true for one of the callers, and costs a CAS, where false mostly costs a load.
+ * (before it the word had nothing); it must be true for one of the callers, and costs a CAS, where false mostly costs a
+ * load.
  */
 void aoma_index_raise(struct aoma_segment *segment, unsigned key, bool appeared);
 
@@ -33,10 +35,12 @@ AOMA_INLINE void aoma_index_raise_if(struct aoma_segment *segment, unsigned key,
 /* What aoma_index_lower needs: to be read before the segment's own word. */
 uint64_t aoma_index_snapshot(const struct aoma_segment *segment, unsigned key);
 
-/* The segment's own word had nothing for key when it was read after the snapshot: clears the bit, unless something was raised since. */
+/* The segment's own word had nothing for key when it was read after the snapshot: clears the bit, unless something was
+ * raised since. */
 void aoma_index_lower(struct aoma_segment *segment, unsigned key, uint64_t snapshot);
 
-/* The lowest segment number in [from, to) whose bit is set, or AOMA_INDEX_NONE. Work: one word per 512 MiB of heap, and one. */
+/* The lowest segment number in [from, to) whose bit is set, or AOMA_INDEX_NONE. Work: one word per 512 MiB of heap, and
+ * one. */
 uint32_t aoma_index_next(unsigned key, uint32_t from, uint32_t to);
 
 /* Banks: published by CAS, never taken away. */

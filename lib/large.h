@@ -2,8 +2,8 @@
 /* Copyright (c) The aomalloc developers */
 
 /*
- * Objects above the largest size class, or aligned beyond what classes give: up to a segment as a run of whole chunks; above it a
- * mapping of its own, or a span of several segments where there is no mmap.
+ * Objects above the largest size class, or aligned beyond what classes give: up to a segment as a run of whole chunks;
+ * above it a mapping of its own, or a span of several segments where there is no mmap.
  */
 #ifndef AOMA_LARGE_H
 #define AOMA_LARGE_H

@@ -2,12 +2,12 @@
 /* Copyright (c) The aomalloc developers */
 
 /*
- * Correctness: between two CASes on its entry a mapping has one holder, the block's user. free: CAS to 0, and only then the memory is unmapped or
- * kept, so an address that the kernel gives out again finds an entry of 0. resize: CAS to 0 as well, so a free() of the same
- * block at the same time is caught, then a new entry where the memory is afterwards. Interior entries serve only to
- * recognise wrong pointers and overlapping regions.
- * A slot of the cache holds one freed mapping in one word, taken and put by CAS; a mapping is in one slot or in one thread's hands.
- * A thread killed between two steps loses one mapping.
+ * Correctness: between two CASes on its entry a mapping has one holder, the block's user. free: CAS to 0, and only then
+ * the memory is unmapped or kept, so an address that the kernel gives out again finds an entry of 0. resize: CAS to 0
+ * as well, so a free() of the same block at the same time is caught, then a new entry where the memory is afterwards.
+ * Interior entries serve only to recognise wrong pointers and overlapping regions. A slot of the cache holds one freed
+ * mapping in one word, taken and put by CAS; a mapping is in one slot or in one thread's hands. A thread killed between
+ * two steps loses one mapping.
  */
 #include "atomics.h"
 #include "fail.h"
@@ -16,7 +16,8 @@
 #include "source.h"
 
 #define AOMA_CACHE_SLOTS 16u
-/* A kept mapping serves requests of half its length and more; what exceeds the request by more than 1/8 of it goes back. */
+/* A kept mapping serves requests of half its length and more; what exceeds the request by more than 1/8 of it goes
+ * back. */
 #define AOMA_CACHE_SLACK_SHIFT 3
 #define AOMA_SLOT_PAGES_BITS 28
 #define AOMA_SLOT_PAGES_MASK (((uint64_t)1 << AOMA_SLOT_PAGES_BITS) - 1)
@@ -73,7 +74,8 @@ static bool cache_put(void *mem, size_t bytes)
 
 static bool slot_suits(uint64_t slot, size_t bytes, size_t align)
 {
-    return slot && slot_bytes(slot) >= bytes && slot_bytes(slot) / 2 <= bytes && (slot_address(slot) & (align - 1)) == 0;
+    return slot && slot_bytes(slot) >= bytes && slot_bytes(slot) / 2 <= bytes &&
+           (slot_address(slot) & (align - 1)) == 0;
 }
 
 /* The mapping is the caller's; how much of it is left. */
@@ -124,8 +126,7 @@ static bool can_enter(const void *mem, size_t bytes)
 {
     uintptr_t low = (uintptr_t)mem;
 
-    return aoma_page_map_reserve(low, low + bytes, NULL) &&
-           !aoma_entry_is_segment(aoma_page_map_get(low));
+    return aoma_page_map_reserve(low, low + bytes, NULL) && !aoma_entry_is_segment(aoma_page_map_get(low));
 }
 
 static void enter(const void *mem, size_t bytes)
@@ -206,8 +207,7 @@ void *aoma_mapping_resize(void *block, uintptr_t entry, size_t bytes, const char
     size_t old_bytes = leave(block, entry, function);
     void *resized = block;
 
-    if (new_bytes != old_bytes &&
-        !(can_enter(block, new_bytes) && aoma_source_resize(block, old_bytes, new_bytes)))
+    if (new_bytes != old_bytes && !(can_enter(block, new_bytes) && aoma_source_resize(block, old_bytes, new_bytes)))
         resized = move(block, old_bytes, new_bytes);
     if (resized)
         enter(resized, new_bytes);

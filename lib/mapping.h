@@ -2,9 +2,10 @@
 /* Copyright (c) The aomalloc developers */
 
 /*
- * Own mappings: objects larger than a segment, each with an mmap of its own that begins at a window's first byte. The page map's entry is the
- * whole descriptor: it holds the length, and freeing or resizing one begins with a CAS on it, so a double free is found with certainty.
- * A few freed ones are kept for reuse, within the share of free memory that may stay dirty.
+ * Own mappings: objects larger than a segment, each with an mmap of its own that begins at a window's first byte. The
+ * page map's entry is the whole descriptor: it holds the length, and freeing or resizing one begins with a CAS on it,
+ * so a double free is found with certainty. A few freed ones are kept for reuse, within the share of free memory that
+ * may stay dirty.
  */
 #ifndef AOMA_MAPPING_H
 #define AOMA_MAPPING_H
@@ -19,7 +20,8 @@
 /* Memory for bytes at a multiple of align (a power of two), or NULL. *clean: known to be zero. */
 void *aoma_mapping_take(size_t bytes, size_t align, bool *clean);
 
-/* entry is that of the window in which block lies, with a tag; aborts in the name of function if block is no mapping's begin. */
+/* entry is that of the window in which block lies, with a tag; aborts in the name of function if block is no mapping's
+ * begin. */
 void aoma_mapping_give(void *block, uintptr_t entry, const char *function);
 size_t aoma_mapping_bytes(const void *block, uintptr_t entry, const char *function);
 

@@ -2,8 +2,8 @@
 /* Copyright (c) The aomalloc developers */
 
 /*
- * Address space from the operating system. All AS-safe on Linux (bare system calls behind the C library's wrappers), all keep errno.
- * Sizes are multiples of the page size; the callers' units are, up to a page of one chunk.
+ * Address space from the operating system. All AS-safe on Linux (bare system calls behind the C library's wrappers),
+ * all keep errno. Sizes are multiples of the page size; the callers' units are, up to a page of one chunk.
  */
 #ifndef AOMA_OS_H
 #define AOMA_OS_H

@@ -9,9 +9,9 @@
  *   address of a struct aoma_segment + AOMA_ENTRY_SEGMENT; once set it stays
  *   pages << 3 | AOMA_ENTRY_MAPPING  an own mapping of so many pages begins at this window's first byte
  *   AOMA_ENTRY_INTERIOR              a window further inside an own mapping
- * Who may write: an entry of 0 by whoever has just been given that address space by the system (nobody else can claim it), a segment's by
- * CAS from 0, a mapping's by CAS by the thread that frees or resizes it, so that of two frees only one succeeds.
- * Leaves are published by CAS and never taken away.
+ * Who may write: an entry of 0 by whoever has just been given that address space by the system (nobody else can claim
+ * it), a segment's by CAS from 0, a mapping's by CAS by the thread that frees or resizes it, so that of two frees only
+ * one succeeds. Leaves are published by CAS and never taken away.
  */
 #ifndef AOMA_PAGE_MAP_H
 #define AOMA_PAGE_MAP_H
@@ -40,8 +40,9 @@ struct aoma_page_map_leaf {
 extern struct aoma_ptr aoma_page_map_root[(size_t)1 << AOMA_PAGE_MAP_ROOT_BITS];
 
 /*
- * The entry of any address, also of one that was never ours. The root's acquire pairs with the CAS that published the leaf. The entry
- * itself is read relaxed: a legitimate caller got its pointer through a happens-before chain from the entry's writer.
+ * The entry of any address, also of one that was never ours. The root's acquire pairs with the CAS that published the
+ * leaf. The entry itself is read relaxed: a legitimate caller got its pointer through a happens-before chain from the
+ * entry's writer.
  */
 AOMA_INLINE uintptr_t aoma_page_map_get(uintptr_t address)
 {

@@ -2,29 +2,31 @@
 /* Copyright (c) The aomalloc developers */
 
 /*
- * The states follow Maged Michael, "Scalable lock-free dynamic memory allocation" (PLDI 2004), and LRMalloc (Leite and Rocha, 2018); the bits
- * in place of their lists of blocks, and the bitmap of partial runs in place of their lists of descriptors, are ours.
+ * The states follow Maged Michael, "Scalable lock-free dynamic memory allocation" (PLDI 2004), and LRMalloc (Leite and
+ * Rocha, 2018); the bits in place of their lists of blocks, and the bitmap of partial runs in place of their lists of
+ * descriptors, are ours.
  *
  * Correctness, in short:
- * (1) A block has one holder. Its bit is cleared by a CAS, and its holder alone sets it again. So no two threads get it, and all
- *     blocks of a run are accounted for: free, or in someone's hands.
- * (2) While a thread holds a block, the run cannot be taken apart: that takes all blocks (5). So a thread that took a block from a run
- *     it had found in a header long ago holds a block of what the run is now; if that is another class, it gives it back.
- * (3) A run is known in exactly one place. ACTIVE: in a header, or in the hands of the thread that is about to put it there or has taken it out.
- *     PARTIAL: by a set bit in partial[class] of its segment, by a thread that has just made it PARTIAL and will set the bit, or by one that
- *     has just cleared the bit and will try to activate it. FULL: by nobody but its blocks. EMPTY: by the owner of its chunks.
- * (4) Nothing gets stuck in a FULL run: who frees sets the bit, then looks at the state; who makes a run FULL looks at the bits afterwards;
- *     both steps are full barriers. Likewise for the last block of a PARTIAL run.
- * (5) Who changes FULL or PARTIAL to EMPTY is the collector: it takes the blocks of each word, all of a word's in one CAS. When it has
- *     them all it is the only holder, so the chunks are its own. If one is missing (a thread that overslept has just taken it),
- *     it puts back what it has, makes the run FULL, and looks again.
- * (6) A partial bit may be stale (set late, when the run was EMPTY or another class's already): who takes such a bit finds another state or
- *     class in the one state word and drops it. A bit is never missing: it is set after each change to PARTIAL, and whoever clears it
- *     looks at the state afterwards, or is the owner of the run, who clears it before the chunks can be used again.
- * A thread that dies between two of these steps takes with it one run or one block.
+ * (1) A block has one holder. Its bit is cleared by a CAS, and its holder alone sets it again. So no two threads get
+ * it, and all blocks of a run are accounted for: free, or in someone's hands. (2) While a thread holds a block, the run
+ * cannot be taken apart: that takes all blocks (5). So a thread that took a block from a run it had found in a header
+ * long ago holds a block of what the run is now; if that is another class, it gives it back. (3) A run is known in
+ * exactly one place. ACTIVE: in a header, or in the hands of the thread that is about to put it there or has taken it
+ * out. PARTIAL: by a set bit in partial[class] of its segment, by a thread that has just made it PARTIAL and will set
+ * the bit, or by one that has just cleared the bit and will try to activate it. FULL: by nobody but its blocks. EMPTY:
+ * by the owner of its chunks. (4) Nothing gets stuck in a FULL run: who frees sets the bit, then looks at the state;
+ * who makes a run FULL looks at the bits afterwards; both steps are full barriers. Likewise for the last block of a
+ * PARTIAL run. (5) Who changes FULL or PARTIAL to EMPTY is the collector: it takes the blocks of each word, all of a
+ * word's in one CAS. When it has them all it is the only holder, so the chunks are its own. If one is missing (a thread
+ * that overslept has just taken it), it puts back what it has, makes the run FULL, and looks again. (6) A partial bit
+ * may be stale (set late, when the run was EMPTY or another class's already): who takes such a bit finds another state
+ * or class in the one state word and drops it. A bit is never missing: it is set after each change to PARTIAL, and
+ * whoever clears it looks at the state afterwards, or is the owner of the run, who clears it before the chunks can be
+ * used again. A thread that dies between two of these steps takes with it one run or one block.
  *
- * Progress: lock-free; a failed CAS is another thread's success, and a collector that fails had another thread take blocks. No loop is longer than a
- * run has words; the search for a partial run passes each segment that the index names at most twice.
+ * Progress: lock-free; a failed CAS is another thread's success, and a collector that fails had another thread take
+ * blocks. No loop is longer than a run has words; the search for a partial run passes each segment that the index names
+ * at most twice.
  */
 #include <limits.h>
 
@@ -76,9 +78,33 @@ void aoma_run_give_stray(struct aoma_run *run, unsigned index)
     aoma_run_settle(run);
 }
 
+/* ---- the check level `expensive` ---- */
+
+/* For a run that cannot become EMPTY meanwhile: it is ACTIVE and in the caller's hands. */
+static void check_run(const struct aoma_run *run)
+{
+    uint64_t state = aoma_load_acquire(&run->state);
+    unsigned count = aoma_state_count(state);
+    unsigned chunk = chunk_index(run);
+
+    if (aoma_state_of(state) != AOMA_RUN_ACTIVE)
+        aoma_fail_invariant("a run in a thread's hands is not active");
+    if (run->chunks > AOMA_SEGMENT_CHUNKS - chunk || !count || run->head_delta)
+        aoma_fail_invariant("a run's descriptor was overwritten");
+    for (unsigned i = 0; i < AOMA_RUN_WORDS; i++) {
+        if (aoma_load_acquire(&run->free[i]) & ~(64 * i < count ? aoma_blocks_mask(count, i) : 0))
+            aoma_fail_invariant("a run has a free block that it does not have");
+    }
+    for (unsigned i = 0; i < run->chunks; i++) {
+        if (run[i].head_delta != i || !(aoma_load_acquire(&run->segment->taken) >> (chunk + i) & 1))
+            aoma_fail_invariant("a chunk of a run is not its own");
+    }
+}
+
 /* ---- making runs ---- */
 
-/* Everything else about the run is written before; release pairs with the acquire of whoever takes a block or reads the state. */
+/* Everything else about the run is written before; release pairs with the acquire of whoever takes a block or reads the
+ * state. */
 static void publish_state(struct aoma_run *run, enum aoma_run_state to, unsigned class, unsigned count)
 {
     uint64_t version = aoma_load_relaxed(&run->state) & ~(AOMA_STATE_VERSION_ONE - 1);
@@ -86,7 +112,7 @@ static void publish_state(struct aoma_run *run, enum aoma_run_state to, unsigned
     AOMA_ASSERT(aoma_state_of(aoma_load_relaxed(&run->state)) == AOMA_RUN_EMPTY);
     /* Only the owner changes the state of an EMPTY run (the collector is its owner): a store will do. */
     aoma_store_release(&run->state, (version + AOMA_STATE_VERSION_ONE) | (uint64_t)count << AOMA_STATE_COUNT_SHIFT |
-                                        (uint64_t)class << AOMA_STATE_CLASS_SHIFT | to);
+                                        (uint64_t) class << AOMA_STATE_CLASS_SHIFT | to);
 }
 
 struct aoma_run *aoma_run_make(unsigned class, enum aoma_run_size size)
@@ -175,8 +201,9 @@ static bool collect(struct aoma_run *run, unsigned count)
 }
 
 /*
- * The collector's part of (5); before is the state that it has changed to EMPTY. True: the chunks have gone back. Only then has the run no
- * bytes any more: until it is known that no block is missing, a thread that took one may use it and give it back.
+ * The collector's part of (5); before is the state that it has changed to EMPTY. True: the chunks have gone back. Only
+ * then has the run no bytes any more: until it is known that no block is missing, a thread that took one may use it and
+ * give it back.
  */
 static bool collect_and_release(struct aoma_run *run, uint64_t before)
 {
@@ -185,7 +212,8 @@ static bool collect_and_release(struct aoma_run *run, uint64_t before)
     if (aoma_state_of(before) == AOMA_RUN_PARTIAL)
         clear_partial_bit(run->segment, chunk_index(run), aoma_state_class(before));
     if (collect(run, aoma_state_count(before))) {
-        aoma_small_hint_set(&run->blocks_bytes, 0); /* before the chunks can be anybody else's: aoma_segment_give is full */
+        aoma_small_hint_set(&run->blocks_bytes,
+                            0); /* before the chunks can be anybody else's: aoma_segment_give is full */
         aoma_span_give(run->segment, chunk_index(run), run->chunks);
         return true;
     }
@@ -195,8 +223,8 @@ static bool collect_and_release(struct aoma_run *run, uint64_t before)
 }
 
 /*
- * The caller may hold no block of the run, so the run may be anything by now: every change is a CAS from a state that was read before
- * the words were, and its version says that nothing happened in between.
+ * The caller may hold no block of the run, so the run may be anything by now: every change is a CAS from a state that
+ * was read before the words were, and its version says that nothing happened in between.
  */
 void aoma_run_settle(struct aoma_run *run)
 {
@@ -258,6 +286,8 @@ void aoma_run_retire(struct aoma_run *run)
     uint64_t state = aoma_load_acquire(&run->state);
 
     AOMA_ASSERT(aoma_state_of(state) == AOMA_RUN_ACTIVE);
+    if (AOMA_CHECKS_EXPENSIVE)
+        check_run(run);
     while (!aoma_cas_full(&run->state, &state, next_state(state, AOMA_RUN_FULL)))
         ;
     aoma_run_settle(run);
@@ -294,7 +324,8 @@ static unsigned count_free(const struct aoma_run *run, unsigned class)
     return count;
 }
 
-/* The bit of the next run of the segment at chunk from or above that has enough; AOMA_SEGMENT_CHUNKS: none. Looks, takes nothing. */
+/* The bit of the next run of the segment at chunk from or above that has enough; AOMA_SEGMENT_CHUNKS: none. Looks,
+ * takes nothing. */
 static unsigned next_worthwhile(const struct aoma_segment *segment, uint64_t word, unsigned from, struct search *search)
 {
     uint64_t bits = from < AOMA_SEGMENT_CHUNKS ? word & (~(uint64_t)0 << from) : 0;
@@ -320,8 +351,11 @@ static struct aoma_run *take_partial_in(struct aoma_segment *segment, unsigned f
         if (!aoma_cas_full(partial, &word, word & ~((uint64_t)1 << chunk)))
             continue;
         aoma_hint_set(search->cursor, ((size_t)segment->number << AOMA_SEGMENT_CHUNKS_SHIFT) + chunk + 1);
-        if (activate(&segment->run[chunk], search->class))
+        if (activate(&segment->run[chunk], search->class)) {
+            if (AOMA_CHECKS_EXPENSIVE)
+                check_run(&segment->run[chunk]);
             return &segment->run[chunk];
+        }
         word = aoma_load_acquire(partial);
     }
     return NULL;
@@ -347,8 +381,9 @@ static struct aoma_run *search_segments(uint32_t from, uint32_t end, struct sear
 }
 
 /*
- * In a circle, so that a run is asked again only after all others have been: by then it has gathered as many free blocks as frees allow.
- * (The most recently freed one, on top of a stack, would have a single block, and each refill would buy one malloc.)
+ * In a circle, so that a run is asked again only after all others have been: by then it has gathered as many free
+ * blocks as frees allow. (The most recently freed one, on top of a stack, would have a single block, and each refill
+ * would buy one malloc.)
  */
 struct aoma_run *aoma_run_take_partial(unsigned class, unsigned enough, struct aoma_hint *cursor)
 {

@@ -2,26 +2,28 @@
 /* Copyright (c) The aomalloc developers */
 
 /*
- * Runs: consecutive chunks that hold blocks of one class, or one large object. Which blocks are free is kept in bits beside the run, never in the
- * blocks: a program that writes where it should not cannot lead the allocator astray, a block given back twice shows, and memory that is
- * free is not touched. A clear bit means: in use, or in the hands of a thread. Taking a block and giving it back are one CAS each.
+ * Runs: consecutive chunks that hold blocks of one class, or one large object. Which blocks are free is kept in bits
+ * beside the run, never in the blocks: a program that writes where it should not cannot lead the allocator astray, a
+ * block given back twice shows, and memory that is free is not touched. A clear bit means: in use, or in the hands of a
+ * thread. Taking a block and giving it back are one CAS each.
  *
- * The words have no version, because bits are level-triggered: a CAS on a value that went away and came back takes a block that is free
- * now. What a thread that overslept may meet is a run of another class; it notices after it has the block, when the run can
- * no longer change, and gives it back.
+ * The words have no version, because bits are level-triggered: a CAS on a value that went away and came back takes a
+ * block that is free now. What a thread that overslept may meet is a run of another class; it notices after it has the
+ * block, when the run can no longer change, and gives it back.
  *
- * state, one 64-bit word: bits 0-2 state, 3-9 class, 10-19 number of blocks, 20-63 version, which counts every change of the word.
+ * state, one 64-bit word: bits 0-2 state, 3-9 class, 10-19 number of blocks, 20-63 version, which counts every change
+ * of the word.
  *
  *     EMPTY   -> ACTIVE    the owner of the chunks, when it makes a run
  *             -> FULL      the same, for a large object; or the collector (below) that found a block missing
  *     ACTIVE  -> FULL      who took the run out of its header, or brought it and could not put it there
  *     FULL    -> PARTIAL   whoever sees a free block; it then sets the run's partial bit
  *     PARTIAL -> ACTIVE    who took the partial bit
- *     FULL, PARTIAL -> EMPTY   whoever sees all blocks free: the collector, who becomes the owner of the chunks when it has collected them
- * FULL means: known to nobody but its blocks. All changes are CASes. run.c argues why this is right.
+ *     FULL, PARTIAL -> EMPTY   whoever sees all blocks free: the collector, who becomes the owner of the chunks when it
+ * has collected them FULL means: known to nobody but its blocks. All changes are CASes. run.c argues why this is right.
  *
- * Which operations may overlap on one run: all of them, any number of times, with these exceptions: make is the owner's alone, retire is done once
- * per activation, activate is done by the holder of the partial bit.
+ * Which operations may overlap on one run: all of them, any number of times, with these exceptions: make is the owner's
+ * alone, retire is done once per activation, activate is done by the holder of the partial bit.
  */
 #ifndef AOMA_RUN_H
 #define AOMA_RUN_H
@@ -80,8 +82,8 @@ AOMA_INLINE uint64_t aoma_blocks_mask(unsigned count, unsigned word)
 /* ---- offset <-> block ---- */
 
 /*
- * divisor = 2^64 / block_bytes, rounded up. The upper half of offset * divisor is offset / block_bytes; block_bytes divides offset iff the
- * lower half is less than divisor. Exact, since an offset has at most 17 bits, a block size too.
+ * divisor = 2^64 / block_bytes, rounded up. The upper half of offset * divisor is offset / block_bytes; block_bytes
+ * divides offset iff the lower half is less than divisor. Exact, since an offset has at most 17 bits, a block size too.
  */
 #define AOMA_DIVISOR_LARGE 1 /* no offset but 0 */
 #define AOMA_NO_BLOCK 1024u
@@ -123,8 +125,8 @@ AOMA_INLINE void *aoma_block_address(const struct aoma_run *run, unsigned index,
 /* ---- taking ---- */
 
 /*
- * What a header holds: the address of one of a run's words, and in the low bits, which its alignment leaves free, the number of that word. The
- * fast path looks at this word only; 0: no run.
+ * What a header holds: the address of one of a run's words, and in the low bits, which its alignment leaves free, the
+ * number of that word. The fast path looks at this word only; 0: no run.
  */
 typedef uintptr_t aoma_active;
 
@@ -149,8 +151,8 @@ AOMA_COLD void aoma_run_give_stray(struct aoma_run *run, unsigned index);
 /*
  * A free block of one word, or NULL; the run was class's when the caller found it in a header.
  *
- * Order: the acquire CAS pairs with the CAS of the free() before: the last user's accesses come before ours. state is read behind it:
- * since we hold a block, the run keeps its class until we give it back.
+ * Order: the acquire CAS pairs with the CAS of the free() before: the last user's accesses come before ours. state is
+ * read behind it: since we hold a block, the run keeps its class until we give it back.
  */
 AOMA_INLINE void *aoma_run_take(aoma_active active, unsigned class)
 {
@@ -173,32 +175,37 @@ AOMA_INLINE void *aoma_run_take(aoma_active active, unsigned class)
     return (void *)(base + aoma_lowest_bit(free) * bytes);
 }
 
-/* The same from any word of the run; *word is then the one to go on with. NULL: nothing is free, or the run is not class's any more. */
+/* The same from any word of the run; *word is then the one to go on with. NULL: nothing is free, or the run is not
+ * class's any more. */
 void *aoma_run_take_any(struct aoma_run *run, unsigned class, unsigned *word);
 
 /* ---- giving ---- */
 
 /* What the state of the run makes of blocks that have just been freed: may list the run, or give its chunks back. */
 AOMA_NOINLINE void aoma_run_settle(struct aoma_run *run);
-/* The same, and purges if that is due: for free(), whose call chain is short. (Purging from deeper down would need more stack.) */
+/* The same, and purges if that is due: for free(), whose call chain is short. (Purging from deeper down would need more
+ * stack.) */
 AOMA_NOINLINE void aoma_run_settle_freed(struct aoma_run *run);
 
-/* block is not in use: aborts in the name of function. Not declared so, because a call that might return can be a jump. */
+/* block is not in use: aborts in the name of function. Not declared so, because a call that might return can be a jump.
+ */
 AOMA_COLD void aoma_run_fail_not_in_use(const void *block, const char *function);
 
 /*
- * Gives a block back to its run; wait-free, but for what settle may have to do. A block that is given back twice has its bit set already; if two threads
- * do so in the same moment, both set the same bit and it is free once.
+ * Gives a block back to its run; wait-free, but for what settle may have to do. A block that is given back twice has
+ * its bit set already; if two threads do so in the same moment, both set the same bit and it is free once.
  *
- * Order: setting the bit is a full barrier. It publishes the user's last accesses to the next holder; and it comes before the look at
- * state, as a change of state to FULL comes before that thread's look at the words (aoma_run_settle): one of both sees the other.
+ * Order: setting the bit is a full barrier. It publishes the user's last accesses to the next holder; and it comes
+ * before the look at state, as a change of state to FULL comes before that thread's look at the words
+ * (aoma_run_settle): one of both sees the other.
  */
 AOMA_INLINE void aoma_run_give(struct aoma_run *run, unsigned index, const void *block, const char *function)
 {
     struct aoma_word *word = run->free;
     uint64_t bit = (uint64_t)1 << (index % 64);
 
-    /* A branch, for the same reason as in the search for the run: most classes have one word, whose load need not wait for index. */
+    /* A branch, for the same reason as in the search for the run: most classes have one word, whose load need not wait
+     * for index. */
     if (aoma_unlikely(index >= 64)) {
         word += index / 64;
         AOMA_OPAQUE(word);
@@ -218,14 +225,15 @@ AOMA_INLINE void aoma_run_give(struct aoma_run *run, unsigned index, const void 
 }
 
 /*
- * The run that was last put into a header: a hint. A block that is freed soon after it was allocated is most likely one of its, and finding
- * that out needs no walk through the page map, on which the next malloc of the same word would have to wait.
+ * The run that was last put into a header: a hint. A block that is freed soon after it was allocated is most likely one
+ * of its, and finding that out needs no walk through the page map, on which the next malloc of the same word would have
+ * to wait.
  */
 extern struct aoma_hint aoma_run_recent;
 
 /*
- * Whether address is in the run. The loads may be of any time since the caller got hold of a block there: until that is given back its run
- * stays as it is, and any other run has no bytes there.
+ * Whether address is in the run. The loads may be of any time since the caller got hold of a block there: until that is
+ * given back its run stays as it is, and any other run has no bytes there.
  */
 AOMA_INLINE bool aoma_run_holds(const struct aoma_run *run, uintptr_t address)
 {
@@ -247,7 +255,8 @@ AOMA_INLINE bool aoma_run_in_use(const struct aoma_run *run, unsigned index)
 
 /* ---- whole runs ---- */
 
-/* Makes a run of class, ACTIVE, all blocks free, the caller's to put into a header. NULL when the segments have no chunks for it. */
+/* Makes a run of class, ACTIVE, all blocks free, the caller's to put into a header. NULL when the segments have no
+ * chunks for it. */
 struct aoma_run *aoma_run_make(unsigned class, enum aoma_run_size size);
 
 /* Turns chunks that the caller holds, possibly of several segments, into a large object, in use. */
@@ -259,8 +268,9 @@ AOMA_INLINE bool aoma_run_is_large(const struct aoma_run *run)
 }
 
 /*
- * A PARTIAL run of class with at least enough free blocks, made ACTIVE: the caller's; NULL: none was found. With enough = 1 all are looked at,
- * with more the search gives up after a few that have fewer. It begins at *cursor and leaves there where it got to.
+ * A PARTIAL run of class with at least enough free blocks, made ACTIVE: the caller's; NULL: none was found. With enough
+ * = 1 all are looked at, with more the search gives up after a few that have fewer. It begins at *cursor and leaves
+ * there where it got to.
  */
 struct aoma_run *aoma_run_take_partial(unsigned class, unsigned enough, struct aoma_hint *cursor);
 

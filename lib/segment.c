@@ -2,19 +2,20 @@
 /* Copyright (c) The aomalloc developers */
 
 /*
- * Correctness. A chunk has at most one holder: whoever set its bit in `taken` by a CAS that saw it clear, until that holder clears it. Bits are
- * level-triggered (clear means free whatever happened before), so the words need no version: a CAS that succeeds on a value
- * that went away and came back takes chunks that are free now.
+ * Correctness. A chunk has at most one holder: whoever set its bit in `taken` by a CAS that saw it clear, until that
+ * holder clears it. Bits are level-triggered (clear means free whatever happened before), so the words need no version:
+ * a CAS that succeeds on a value that went away and came back takes chunks that are free now.
  *
- * (1) Nobody can take a chunk before it is in `owned`, and owned is set last when memory is added. Adding is idempotent, so any number
- *     of threads may add the static heap at once and a thread that stops half-way delays nobody.
- * (2) `dirty` and `pinned` bits of a chunk are written by its holder (or before it is owned); `taken` is cleared after them with full
- *     order, which pairs with the CAS of the next holder.
- * (3) A segment's window -> segment entry in the page map, once set, stays; so do banks. A pointer to a segment is good for ever.
- * (4) Free ranges are found through the index: whoever makes a free range of 2^k chunks appear raises order k (index.c).
+ * (1) Nobody can take a chunk before it is in `owned`, and owned is set last when memory is added. Adding is
+ * idempotent, so any number of threads may add the static heap at once and a thread that stops half-way delays nobody.
+ * (2) `dirty` and `pinned` bits of a chunk are written by its holder (or before it is owned); `taken` is cleared after
+ * them with full order, which pairs with the CAS of the next holder. (3) A segment's window -> segment entry in the
+ * page map, once set, stays; so do banks. A pointer to a segment is good for ever. (4) Free ranges are found through
+ * the index: whoever makes a free range of 2^k chunks appear raises order k (index.c).
  *
- * Progress: lock-free; each retried CAS failed because another thread took or gave chunks of the same segment. Bounded: a search tries
- * at most AOMA_SEGMENT_TRIES segments that might be too fragmented, then only such as promise a range that is long enough.
+ * Progress: lock-free; each retried CAS failed because another thread took or gave chunks of the same segment. Bounded:
+ * a search tries at most AOMA_SEGMENT_TRIES segments that might be too fragmented, then only such as promise a range
+ * that is long enough.
  */
 #include "fail.h"
 #include "index.h"
@@ -32,9 +33,10 @@
 /* A segment's dirty free chunks before it is worth a system call, unless all of it is free. */
 #define AOMA_PURGE_CHUNKS 16u
 
-static struct aoma_hint static_installed;      /* 0 -> 1 once; a hint: installing again is harmless */
-static struct aoma_counter numbers_taken;      /* beyond the static segments' */
-static struct aoma_counter dirty_free;         /* chunks' and other layers' bytes: a sum of relaxed additions, exact when all is quiet */
+static struct aoma_hint static_installed; /* 0 -> 1 once; a hint: installing again is harmless */
+static struct aoma_counter numbers_taken; /* beyond the static segments' */
+static struct aoma_counter
+    dirty_free; /* chunks' and other layers' bytes: a sum of relaxed additions, exact when all is quiet */
 
 uint32_t aoma_segment_numbers(void)
 {
@@ -106,6 +108,15 @@ static void raise_orders(struct aoma_segment *segment, uint64_t free_before, uin
         free_before &= free_before >> (1u << order);
         free_after &= free_after >> (1u << order);
     }
+}
+
+/* The check level `expensive`: what holds at any moment. owned only grows, so it is read last. */
+static void check_segment(const struct aoma_segment *segment)
+{
+    uint64_t taken = aoma_load_acquire(&segment->taken);
+
+    if (taken & ~aoma_load_acquire(&segment->owned))
+        aoma_fail_invariant("a chunk is in use that its segment does not own");
 }
 
 /* ---- taking and giving ---- */
@@ -204,6 +215,8 @@ static void give_bits(struct aoma_segment *segment, uint64_t bits)
     uint64_t owned = aoma_load_acquire(&segment->owned);
     uint64_t before = owned & ~aoma_fetch_clear_full(&segment->taken, bits);
 
+    if (AOMA_CHECKS_EXPENSIVE)
+        check_segment(segment);
     AOMA_ASSERT((before & bits) == 0);
     raise_orders(segment, before, before | bits);
 }
@@ -212,7 +225,8 @@ void aoma_segment_give(struct aoma_segment *segment, unsigned first, unsigned n)
 {
     uint64_t bits = aoma_chunk_bits(first, n);
 
-    if ((aoma_load_relaxed(&segment->dirty) & bits) != bits) /* mostly they are: each chunk's bit is its holder's to write */
+    if ((aoma_load_relaxed(&segment->dirty) & bits) !=
+        bits) /* mostly they are: each chunk's bit is its holder's to write */
         aoma_fetch_or_full(&segment->dirty, bits);
     aoma_segment_count_dirty_free(purgeable_bytes(segment, bits), 0);
     give_bits(segment, bits);
@@ -220,7 +234,8 @@ void aoma_segment_give(struct aoma_segment *segment, unsigned first, unsigned n)
 
 /* ---- purging ---- */
 
-/* Takes the first range of free chunks that are dirty and may be purged; its bits, or 0. (Not inlined: stack, see docs/design.md.) */
+/* Takes the first range of free chunks that are dirty and may be purged; its bits, or 0. (Not inlined: stack, see
+ * docs/design.md.) */
 static AOMA_NOINLINE uint64_t take_purgeable(struct aoma_segment *segment, uint64_t among)
 {
     uint64_t taken = aoma_load_acquire(&segment->taken);
@@ -239,8 +254,8 @@ static AOMA_NOINLINE uint64_t take_purgeable(struct aoma_segment *segment, uint6
 }
 
 /*
- * One range at a time: what a thread killed in the middle holds is one range, like a run. While the chunks are held here they serve
- * nobody, so at the very limit of memory another thread may be told ENOMEM in that moment.
+ * One range at a time: what a thread killed in the middle holds is one range, like a run. While the chunks are held
+ * here they serve nobody, so at the very limit of memory another thread may be told ENOMEM in that moment.
  */
 size_t aoma_segment_purge(struct aoma_segment *segment)
 {
@@ -277,10 +292,11 @@ void aoma_segment_purge_if_due(struct aoma_segment *segment)
 /* ---- adding memory ---- */
 
 /*
- * Constant from here on. When several threads install the static heap at once, a slow one may write these again while others read
- * them: the very same values, so the sanitizer need not look.
+ * Constant from here on. When several threads install the static heap at once, a slow one may write these again while
+ * others read them: the very same values, so the sanitizer need not look.
  */
-static AOMA_NO_TSAN void describe(struct aoma_segment *segment, struct aoma_bank *bank, uint32_t number, uintptr_t window)
+static AOMA_NO_TSAN void describe(struct aoma_segment *segment, struct aoma_bank *bank, uint32_t number,
+                                  uintptr_t window)
 {
     segment->base = window;
     segment->bank = bank;

@@ -2,12 +2,13 @@
 /* Copyright (c) The aomalloc developers */
 
 /*
- * Segments: 64 chunks under a few 64-bit words with a bit per chunk. Taking n consecutive chunks is one CAS on `taken`, giving
- * them back is one CAS, and neighbours coalesce by themselves. Metadata stands apart from the memory it describes, is made of zero
- * bytes when new, and is never unmapped.
+ * Segments: 64 chunks under a few 64-bit words with a bit per chunk. Taking n consecutive chunks is one CAS on `taken`,
+ * giving them back is one CAS, and neighbours coalesce by themselves. Metadata stands apart from the memory it
+ * describes, is made of zero bytes when new, and is never unmapped.
  *
- * An address belongs to the segment whose window (an aligned 512 KiB of address space) holds it; a segment may own only some of its window's
- * chunks, as at both ends of the static heap. Everything here is lock-free; the argument is at the head of segment.c.
+ * An address belongs to the segment whose window (an aligned 512 KiB of address space) holds it; a segment may own only
+ * some of its window's chunks, as at both ends of the static heap. Everything here is lock-free; the argument is at the
+ * head of segment.c.
  */
 #ifndef AOMA_SEGMENT_H
 #define AOMA_SEGMENT_H
@@ -28,14 +29,14 @@ struct aoma_bank;
 #define AOMA_RUN_WORDS 8u
 
 /*
- * Descriptor of the run whose first chunk has this index in its segment: bound to that chunk for ever, hence type-stable. run.c owns it.
- *   state          state, class, number of blocks and version: run.h
- *   divisor, chunks  written by the owner of an EMPTY run, read by holders of its blocks
- *   blocks_bytes   all blocks together, from base on; 0 while the chunks are not this run's, so that no address is in it. Written by the owner
- *   head_delta     chunks back to the run's first chunk; written for each chunk of a run by the run's owner before it hands out blocks
- *   base, segment  constant
- *   free           a bit per free block: cleared by whoever takes the block, set by whoever holds it
- * Classes from 64 bytes up have at most two words, so that all of their descriptor that is ever touched is the first cache line.
+ * Descriptor of the run whose first chunk has this index in its segment: bound to that chunk for ever, hence
+ * type-stable. run.c owns it. state          state, class, number of blocks and version: run.h divisor, chunks  written
+ * by the owner of an EMPTY run, read by holders of its blocks blocks_bytes   all blocks together, from base on; 0 while
+ * the chunks are not this run's, so that no address is in it. Written by the owner head_delta     chunks back to the
+ * run's first chunk; written for each chunk of a run by the run's owner before it hands out blocks base, segment
+ * constant free           a bit per free block: cleared by whoever takes the block, set by whoever holds it Classes
+ * from 64 bytes up have at most two words, so that all of their descriptor that is ever touched is the first cache
+ * line.
  */
 struct aoma_run {
     struct aoma_word state;
@@ -52,16 +53,15 @@ _Static_assert(offsetof(struct aoma_run, free) <= 48, "two words share a cache l
 _Static_assert(sizeof(struct aoma_run) == 128, "a shift leads from a chunk's number to its descriptor");
 
 /*
- * Words with a bit per chunk. free = owned & ~taken, so that all-zero metadata says "owns nothing" and one that has just got its
- * chunks says "all free" without further writes.
- *   owned      bits only ever get set: by anyone who adds the range, idempotently
- *   taken      set by CAS by whoever takes the chunk; cleared by its holder alone
- *   dirty      content not known to be zero; written by a chunk's holder alone
- *   pinned     the caller's own memory: never purged; set before owned
- *   partial    per class: a run that begins here may be PARTIAL in this class (run.c)
+ * Words with a bit per chunk. free = owned & ~taken, so that all-zero metadata says "owns nothing" and one that has
+ * just got its chunks says "all free" without further writes. owned      bits only ever get set: by anyone who adds the
+ * range, idempotently taken      set by CAS by whoever takes the chunk; cleared by its holder alone dirty      content
+ * not known to be zero; written by a chunk's holder alone pinned     the caller's own memory: never purged; set before
+ * owned partial    per class: a run that begins here may be PARTIAL in this class (run.c)
  */
 struct aoma_segment {
-    struct aoma_run run[AOMA_SEGMENT_CHUNKS]; /* first: free() adds an index to the segment's address and nothing else */
+    struct aoma_run
+        run[AOMA_SEGMENT_CHUNKS]; /* first: free() adds an index to the segment's address and nothing else */
     uintptr_t base;
     struct aoma_bank *bank;
     uint32_t number;
@@ -89,9 +89,9 @@ struct aoma_segment *aoma_segment_by_number(uint32_t number);
 uint32_t aoma_segment_numbers(void); /* all numbers in use are below */
 
 /*
- * n consecutive chunks (1..64) that begin at a multiple of align_chunks (a power of two, 1..64) from a window's start: the descriptor of
- * the first one, EMPTY, now the caller's. *clean tells whether they are known to be zero. NULL if the segments hold none:
- * then aoma_segment_grow may help.
+ * n consecutive chunks (1..64) that begin at a multiple of align_chunks (a power of two, 1..64) from a window's start:
+ * the descriptor of the first one, EMPTY, now the caller's. *clean tells whether they are known to be zero. NULL if the
+ * segments hold none: then aoma_segment_grow may help.
  */
 struct aoma_run *aoma_segment_take(unsigned n, unsigned align_chunks, bool *clean);
 

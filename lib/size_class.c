@@ -14,7 +14,7 @@ const uint32_t aoma_class_bytes_table[] = {AOMA_CLASS_LIST};
 const uint8_t aoma_class_chunks_table[] = {AOMA_CLASS_LIST};
 #undef AOMA_CLASS
 
-#define AOMA_CLASS(bytes, chunks, roomy) ((roomy) * AOMA_CHUNK_BYTES / (bytes) + 63) / 64,
+#define AOMA_CLASS(bytes, chunks, roomy) ((roomy)*AOMA_CHUNK_BYTES / (bytes) + 63) / 64,
 const uint8_t aoma_class_words_table[] = {AOMA_CLASS_LIST};
 #undef AOMA_CLASS
 
@@ -22,9 +22,8 @@ const uint8_t aoma_class_words_table[] = {AOMA_CLASS_LIST};
 const uint8_t aoma_class_roomy_chunks_table[] = {AOMA_CLASS_LIST};
 #undef AOMA_CLASS
 
-/* clang-format off */
-#define AOMA_CLASS(bytes, chunks, roomy) \
-    _Static_assert((roomy) >= (chunks) && (roomy) * AOMA_CHUNK_BYTES / (bytes) <= 512, "a roomy run is one of at most 8 words");
-/* clang-format on */
+#define AOMA_CLASS(bytes, chunks, roomy)                                                                               \
+    _Static_assert((roomy) >= (chunks) && (roomy)*AOMA_CHUNK_BYTES / (bytes) <= 512, "a roomy run has at most 8 "      \
+                                                                                     "words");
 AOMA_CLASS_LIST
 #undef AOMA_CLASS

@@ -52,7 +52,8 @@ AOMA_INLINE unsigned aoma_class_words(unsigned class)
 
 /* How many chunks a run is given. */
 enum aoma_run_size {
-    AOMA_RUN_ROOMY,   /* where address space is plenty: fewer runs have more free blocks each, so headers change runs less often */
+    AOMA_RUN_ROOMY, /* where address space is plenty: fewer runs have more free blocks each, so headers change runs less
+                       often */
     AOMA_RUN_NORMAL,  /* the fewest chunks with a small tail */
     AOMA_RUN_MINIMAL, /* when memory is short: the fewest that hold a block */
 };

@@ -52,7 +52,7 @@
 #else
 #define AOMA_ADDRESS_BITS 48
 #endif
-#define AOMA_DIRECTORIES 256u     /* 128 GiB in segments; own mappings come on top */
+#define AOMA_DIRECTORIES 256u      /* 128 GiB in segments; own mappings come on top */
 #define AOMA_PAGE_MAP_LEAF_BITS 12 /* a leaf covers 2 GiB in 32 KiB */
 #else
 #define AOMA_ADDRESS_BITS 32

@@ -2,30 +2,27 @@
 /* Copyright (c) The aomalloc developers */
 
 /*
- * The contract between lib/ and a variant. A variant is a folder under variants/ that holds variant_impl.h, found by include path, and whatever
- * sources that needs; it decides how headers are replicated and what stands in front of them. lib/ never asks which one it was built with;
- * lib/api.c is the only file that includes this one.
+ * The contract between lib/ and a variant. A variant is a folder under variants/ that holds variant_impl.h, found by
+ * include path, and whatever sources that needs; it decides how headers are replicated and what stands in front of
+ * them. lib/ never asks which one it was built with; lib/api.c is the only file that includes this one.
  *
- * For all operations: async-signal-safe, nested to any depth; lock-free; no initialisation; no system call before mmap is enabled; errno
- * kept; no more stack than lib/'s own functions. They may use heap.h and everything below it. Any may overlap any other, also within one
- * thread, when a handler interrupts it.
+ * For all operations: async-signal-safe, nested to any depth; lock-free; no initialisation; no system call before mmap
+ * is enabled; errno kept; no more stack than lib/'s own functions. They may use heap.h and everything below it. Any may
+ * overlap any other, also within one thread, when a handler interrupts it.
  *
  * All are static inline functions, take and free with their fast paths in them, the others mostly calls.
  *
  *   void *aoma_variant_take(unsigned class)
- *       The fast path: a block of class < AOMA_CLASSES from what is at hand, or NULL. The block is the caller's, its content unspecified.
- *   void *aoma_variant_refill(unsigned class)
- *       When take had none: a block from the heap that suits the caller, or NULL when nothing was found without taking from other heaps.
- *   void aoma_variant_free(struct aoma_run *run, unsigned index, void *block, const char *function)
- *       Takes a block back, the index-th of its run; what is left to find is a double free: it aborts in the name of function.
- *       The caller's accesses to the block happen before those of whoever gets it next. run may hold a large object.
- *   void *aoma_variant_alloc_existing(unsigned class)
- *       As refill, but only from runs that are there already: neither new runs nor address space. For requests that fall back on a larger class.
- *   bool aoma_variant_reclaim(void)
- *       Memory is short: gives back to the segments all wholly free runs that headers hold, and all that is cached in front of them.
- *       Whether anything was given back. May take time in proportion to the number of headers, not to the heap.
- *   const char *aoma_variant_name(void)
- *       The name of the folder.
+ *       The fast path: a block of class < AOMA_CLASSES from what is at hand, or NULL. The block is the caller's, its
+ * content unspecified. void *aoma_variant_refill(unsigned class) When take had none: a block from the heap that suits
+ * the caller, or NULL when nothing was found without taking from other heaps. void aoma_variant_free(struct aoma_run
+ * *run, unsigned index, void *block, const char *function) Takes a block back, the index-th of its run; what is left to
+ * find is a double free: it aborts in the name of function. The caller's accesses to the block happen before those of
+ * whoever gets it next. run may hold a large object. void *aoma_variant_alloc_existing(unsigned class) As refill, but
+ * only from runs that are there already: neither new runs nor address space. For requests that fall back on a larger
+ * class. bool aoma_variant_reclaim(void) Memory is short: gives back to the segments all wholly free runs that headers
+ * hold, and all that is cached in front of them. Whether anything was given back. May take time in proportion to the
+ * number of headers, not to the heap. const char *aoma_variant_name(void) The name of the folder.
  */
 #ifndef AOMA_VARIANT_H
 #define AOMA_VARIANT_H

@@ -55,7 +55,8 @@ def main():
         lookup.append(str(current))
     print("/* SPDX-License-Identifier: MIT */")
     print("/* Copyright (c) The aomalloc developers */")
-    print("\n/* Made by tools/size_classes.py; a test compares. AOMA_CLASS(bytes of a block, chunks of a run, of a roomy run). */")
+    print("\n/* Made by tools/size_classes.py; a test compares. */")
+    print("/* AOMA_CLASS(bytes of a block, chunks of a run, chunks of a roomy run). */")
     print("/* clang-format off */")
     print(f"#define AOMA_CLASSES {len(sizes)}")
     print(f"#define AOMA_CLASS_MAX_BYTES {sizes[-1]}")
@@ -65,7 +66,7 @@ def main():
                       [" ".join(f"AOMA_CLASS({s}, {run_chunks(s)}, {roomy_chunks(s)})" for s in sizes[i:i + 4])
                        for i in range(0, len(sizes), 4)]))
     print("#define AOMA_CLASS_LOOKUP_LIST \\")
-    print(" \\\n".join("    " + line for line in rows(lookup, 32)))
+    print(" \\\n".join("    " + line for line in rows(lookup, 24)))
 
 
 if __name__ == "__main__":

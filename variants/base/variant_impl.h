@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Copyright (c) The aomalloc developers */
 
-/* base: one heap for all. malloc is a take from the header's run, free is a give to the block's own run, one CAS each. */
+/* base: one heap for all. malloc is a take from the header's run, free is a give to the block's own run, one CAS each.
+ */
 #ifndef AOMA_VARIANT_IMPL_H
 #define AOMA_VARIANT_IMPL_H
 
