@@ -236,13 +236,11 @@ static AOMA_NOINLINE void free_by_page_map(void *block)
 /* Everything ends in jumps, not calls, and so needs no stack frame. */
 AOMA_EXPORT void AO_free(void *block)
 {
-    struct aoma_run *recent = (struct aoma_run *)aoma_hint_get(&aoma_run_recent);
-
     unsigned index;
+    struct aoma_run *run = AOMA_CHECKS_DEBUG ? NULL : aoma_recent_find((uintptr_t)block, &index);
 
-    if (!AOMA_CHECKS_DEBUG && recent && aoma_run_holds(recent, (uintptr_t)block) &&
-        aoma_likely(aoma_block_begins(recent->divisor, (uint32_t)((uintptr_t)block - recent->base), &index))) {
-        aoma_variant_free(recent, index, block, "AO_free");
+    if (run) {
+        aoma_variant_free(run, index, block, "AO_free");
         return;
     }
     free_by_page_map(block);

@@ -19,6 +19,21 @@
 /* The compiler may not know where a value came from: keeps a branch a branch, where a select would wait for data. */
 #define AOMA_OPAQUE(lvalue) __asm__ volatile("" : "+r"(lvalue))
 
+/*
+ * The cache line of *address is about to be read and then changed: fetches it for writing at once, where a plain read
+ * would fetch it shared first and the change ask the other processors again. A no-op where that is not known.
+ */
+AOMA_INLINE void aoma_prefetch_for_change(const volatile void *address)
+{
+#if defined(__x86_64__)
+    /* Not __builtin_prefetch, which avoids this instruction unless told that the processor has it; those that do not
+     * ignore it. */
+    __asm__ volatile("prefetchw %0" : : "m"(*(const volatile char *)address));
+#else
+    __builtin_prefetch((const void *)address, 1);
+#endif
+}
+
 /* For the one helper that writes constants which others may be reading: see segment.c. */
 #define AOMA_NO_TSAN __attribute__((no_sanitize("thread")))
 

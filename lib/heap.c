@@ -16,7 +16,7 @@ static void install(struct aoma_heap *heap, unsigned class, aoma_active active)
 
     while (!old || !aoma_run_has_free(aoma_active_run(old), class)) {
         if (aoma_ptr_cas_full(header, old, active)) {
-            aoma_hint_set(&aoma_run_recent, (size_t)aoma_active_run(active));
+            aoma_recent_set(aoma_active_run(active));
             if (old)
                 aoma_run_retire(aoma_active_run(old));
             return;

@@ -56,7 +56,7 @@ static uint64_t next_state(uint64_t state, enum aoma_run_state to)
     return ((state & ~AOMA_STATE_MASK) | to) + AOMA_STATE_VERSION_ONE;
 }
 
-struct aoma_hint aoma_run_recent __attribute__((aligned(64)));
+struct aoma_recent aoma_run_recent;
 
 void aoma_run_fail_not_in_use(const void *block, const char *function)
 {

@@ -157,8 +157,9 @@ AOMA_COLD void aoma_run_give_stray(struct aoma_run *run, unsigned index);
 AOMA_INLINE void *aoma_run_take(aoma_active active, unsigned class)
 {
     struct aoma_word *word = (struct aoma_word *)(active - aoma_active_word(active));
-    uint64_t free = aoma_load_relaxed(word);
 
+    aoma_prefetch_for_change(word);
+    uint64_t free = aoma_load_relaxed(word);
     do {
         if (aoma_unlikely(free == 0))
             return NULL;
@@ -210,6 +211,7 @@ AOMA_INLINE void aoma_run_give(struct aoma_run *run, unsigned index, const void 
         word += index / 64;
         AOMA_OPAQUE(word);
     }
+    aoma_prefetch_for_change(word);
     if (aoma_unlikely((aoma_load_relaxed(word) & bit) != 0)) {
         aoma_run_fail_not_in_use(block, function);
         return;
@@ -225,13 +227,6 @@ AOMA_INLINE void aoma_run_give(struct aoma_run *run, unsigned index, const void 
 }
 
 /*
- * The run that was last put into a header: a hint. A block that is freed soon after it was allocated is most likely one
- * of its, and finding that out needs no walk through the page map, on which the next malloc of the same word would have
- * to wait.
- */
-extern struct aoma_hint aoma_run_recent;
-
-/*
  * Whether address is in the run. The loads may be of any time since the caller got hold of a block there: until that is
  * given back its run stays as it is, and any other run has no bytes there.
  */
@@ -245,6 +240,37 @@ AOMA_INLINE bool aoma_run_find(const struct aoma_run *run, uintptr_t address, un
 {
     return aoma_likely(aoma_run_holds(run, address)) &&
            aoma_likely(aoma_block_begins(run->divisor, (uint32_t)(address - run->base), index));
+}
+
+/*
+ * The run that was last put into a header: a hint. A block that is freed soon after it was allocated is most likely one
+ * of its, and finding that out needs no walk through the page map, on which the next malloc of the same word would have
+ * to wait. The range stands beside the pointer, so that whoever frees another block does not touch the descriptor,
+ * which mallocs are writing. The two may not belong together: what they lead to is verified.
+ */
+struct aoma_recent {
+    struct aoma_hint range; /* base + number of chunks */
+    struct aoma_hint run;
+} __attribute__((aligned(64)));
+
+extern struct aoma_recent aoma_run_recent;
+
+AOMA_INLINE void aoma_recent_set(struct aoma_run *run)
+{
+    aoma_hint_set(&aoma_run_recent.range, run->base + run->chunks);
+    aoma_hint_set(&aoma_run_recent.run, (size_t)run);
+}
+
+/* The run that was last put into a header if address is one of its blocks, with its number; else NULL. */
+AOMA_INLINE struct aoma_run *aoma_recent_find(uintptr_t address, unsigned *index)
+{
+    uintptr_t range = aoma_hint_get(&aoma_run_recent.range);
+    uintptr_t base = range & ~(uintptr_t)AOMA_CHUNK_MASK;
+
+    if (address - base >= (range & AOMA_CHUNK_MASK) << AOMA_CHUNK_SHIFT)
+        return NULL;
+    struct aoma_run *run = (struct aoma_run *)aoma_hint_get(&aoma_run_recent.run);
+    return run && aoma_run_find(run, address, index) ? run : NULL;
 }
 
 /* Whether a block, known to begin where the run has one, is in use. */
