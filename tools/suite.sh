@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) The aomalloc developers
+#
+# To be sourced by tools/test.sh and .ci/run: builds, runs the test suite in a build directory and adds up the results.
+# shellcheck shell=bash
+
+suite_passed=0 suite_failed=0 suite_skipped=0
+suite_failures=()
+
+# suite_step NAME COMMAND...: one pass or failure.
+suite_step() {
+    local name=$1
+    shift
+    echo "==> $name"
+    if "$@"; then
+        suite_passed=$((suite_passed + 1))
+    else
+        suite_failed=$((suite_failed + 1))
+        suite_failures+=("$name")
+        return 1
+    fi
+}
+
+# suite_configure DIR OPTION...: with CC and CXX from the environment. An old directory is configured anew.
+suite_configure() {
+    local dir=$1
+    shift
+    if [ -f "$dir/build.ninja" ]; then
+        meson setup --reconfigure "$dir" "$@" >"$dir/configure.log" || { cat "$dir/configure.log"; return 1; }
+    else
+        meson setup "$dir" "$@"
+    fi
+}
+
+suite_build() {
+    local dir=$1
+    shift
+    suite_configure "$dir" "$@" && ninja -C "$dir"
+}
+
+# "passed failed skipped" of the test log that meson wrote last.
+suite_count() {
+    python3 - "$1" <<'EOF'
+import glob, json, os, sys
+
+logs = glob.glob(os.path.join(sys.argv[1], 'meson-logs', 'testlog*.json'))
+results = []
+if logs:
+    with open(max(logs, key=os.path.getmtime), encoding='utf-8') as log:
+        results = [json.loads(line)['result'] for line in log]
+passed = sum(result in ('OK', 'EXPECTEDFAIL') for result in results)
+skipped = results.count('SKIP')
+print(passed, len(results) - passed - skipped, skipped)
+EOF
+}
+
+# suite_test NAME DIR ARGUMENT...: meson test; its single tests are counted.
+suite_test() {
+    local name=$1 dir=$2 status=0 passed failed skipped
+    shift 2
+    echo "==> $name"
+    rm -f "$dir"/meson-logs/testlog*.json
+    meson test -C "$dir" --print-errorlogs "$@" || status=$?
+    read -r passed failed skipped < <(suite_count "$dir")
+    if [ "$status" -ne 0 ] && [ "$failed" -eq 0 ]; then
+        failed=1
+    fi
+    suite_passed=$((suite_passed + passed))
+    suite_failed=$((suite_failed + failed))
+    suite_skipped=$((suite_skipped + skipped))
+    if [ "$failed" -ne 0 ]; then
+        suite_failures+=("$name: $failed")
+    fi
+}
+
+# suite_run NAME CC DIR [OPTION...] -- [ARGUMENT...]: builds with the options, then tests with the arguments.
+suite_run() {
+    local name=$1 compiler=$2 dir=$3 options=()
+    shift 3
+    while [ $# -gt 0 ] && [ "$1" != -- ]; do
+        options+=("$1")
+        shift
+    done
+    shift
+    local cxx=g++
+    if [ "$compiler" = clang ]; then
+        cxx=clang++
+    fi
+    if CC=$compiler CXX=$cxx suite_step "$name: build" suite_build "$dir" "${options[@]}"; then
+        suite_test "$name: test" "$dir" "$@"
+    fi
+}
+
+suite_list_failures() {
+    local failure
+    for failure in "${suite_failures[@]}"; do
+        echo "FAILED: $failure"
+    done
+}

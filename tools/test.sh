@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# Copyright (c) The aomalloc developers
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+usage() {
+    cat <<'EOF'
+usage: tools/test.sh [--long] [--gcc-only] [--help]
+
+Installs what is missing, builds every variant with gcc and with clang, and runs the test suite on all of them.
+The last line is "N passed, N failed, N skipped"; the exit status is 0 only when nothing failed.
+
+  --long      full counts instead of the short ones (AOMALLOC_TEST_LONG=1): minutes instead of seconds in some tests
+  --gcc-only  leave out clang
+  --help      this text
+
+From the environment: AOMALLOC_TEST_SEED, AOMALLOC_TEST_SECONDS (of each stress test).
+EOF
+}
+
+with_clang=1
+while [ $# -gt 0 ]; do
+    case $1 in
+    --long) export AOMALLOC_TEST_LONG=1 ;;
+    --gcc-only) with_clang= ;;
+    --help)
+        usage
+        exit
+        ;;
+    *)
+        usage >&2
+        exit 2
+        ;;
+    esac
+    shift
+done
+
+tools/install_deps.sh build test example
+
+# shellcheck source-path=SCRIPTDIR source=suite.sh
+. tools/suite.sh
+
+patience=1
+if [ -n "${AOMALLOC_TEST_LONG-}" ]; then
+    patience=10
+fi
+suite_run gcc gcc build-test-gcc -Dtests=enabled -- -t "$patience"
+if [ -n "$with_clang" ]; then
+    # What is installed and how it is found does not depend on the compiler.
+    suite_run clang clang build-test-clang -Dtests=enabled -- -t "$patience" --no-suite install
+fi
+
+suite_list_failures
+echo "$suite_passed passed, $suite_failed failed, $suite_skipped skipped"
+[ "$suite_failed" -eq 0 ]
