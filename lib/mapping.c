@@ -33,11 +33,6 @@ static uintptr_t entry_for(size_t bytes)
     return (uintptr_t)(bytes >> AOMA_PAGE_SHIFT) << AOMA_ENTRY_SHIFT | AOMA_ENTRY_MAPPING;
 }
 
-static size_t entry_bytes(uintptr_t entry)
-{
-    return (size_t)(entry >> AOMA_ENTRY_SHIFT) << AOMA_PAGE_SHIFT;
-}
-
 static size_t round_to_page(size_t bytes)
 {
     return (bytes + AOMA_PAGE_BYTES - 1) & ~(AOMA_PAGE_BYTES - 1);
@@ -134,7 +129,8 @@ static void enter(const void *mem, size_t bytes)
     uintptr_t low = (uintptr_t)mem;
 
     aoma_page_map_set(low, entry_for(bytes));
-    aoma_page_map_fill_interior(low, low + bytes, AOMA_ENTRY_INTERIOR);
+    /* A window that the mapping only reaches into may be that of a segment, which has more use for its entry. */
+    aoma_page_map_change_interior(low, low + bytes, 0, AOMA_ENTRY_INTERIOR);
 }
 
 /* Takes the mapping out of the page map: it is the caller's. Aborts if it is not there any more. */
@@ -144,7 +140,7 @@ static size_t leave(void *block, uintptr_t entry, const char *function)
 
     if (!aoma_page_map_replace((uintptr_t)block, entry, 0))
         aoma_fail(function, block, FAULT_GONE);
-    aoma_page_map_fill_interior((uintptr_t)block, (uintptr_t)block + bytes, 0);
+    aoma_page_map_change_interior((uintptr_t)block, (uintptr_t)block + bytes, AOMA_ENTRY_INTERIOR, 0);
     return bytes;
 }
 
@@ -177,7 +173,7 @@ size_t aoma_mapping_bytes(const void *block, uintptr_t entry, const char *functi
 {
     if (!(entry & AOMA_ENTRY_MAPPING) || ((uintptr_t)block & AOMA_SEGMENT_MASK) != 0)
         aoma_fail(function, block, FAULT_INSIDE);
-    return entry_bytes(entry);
+    return aoma_entry_mapping_bytes(entry);
 }
 
 void aoma_mapping_give(void *block, uintptr_t entry, const char *function)

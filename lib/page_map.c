@@ -94,10 +94,10 @@ void aoma_page_map_set(uintptr_t address, uintptr_t entry)
     aoma_hint_set(entry_of(address), entry);
 }
 
-void aoma_page_map_fill_interior(uintptr_t low, uintptr_t high, uintptr_t entry)
+void aoma_page_map_change_interior(uintptr_t low, uintptr_t high, uintptr_t expected, uintptr_t entry)
 {
     uintptr_t window = (low & ~(uintptr_t)AOMA_SEGMENT_MASK) + AOMA_SEGMENT_BYTES;
 
     for (; window < high; window += AOMA_SEGMENT_BYTES)
-        aoma_hint_set(entry_of(window), entry);
+        (void)aoma_page_map_replace(window, expected, entry);
 }

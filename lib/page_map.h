@@ -8,7 +8,7 @@
  *   0                                nothing of ours
  *   address of a struct aoma_segment + AOMA_ENTRY_SEGMENT; once set it stays
  *   pages << 3 | AOMA_ENTRY_MAPPING  an own mapping of so many pages begins at this window's first byte
- *   AOMA_ENTRY_INTERIOR              a window further inside an own mapping
+ *   AOMA_ENTRY_INTERIOR              a window that begins inside an own mapping; its end may be somebody else's memory
  * Who may write: an entry of 0 by whoever has just been given that address space by the system (nobody else can claim
  * it), a segment's by CAS from 0, a mapping's by CAS by the thread that frees or resizes it, so that of two frees only
  * one succeeds. Leaves are published by CAS and never taken away.
@@ -70,6 +70,12 @@ AOMA_INLINE struct aoma_segment *aoma_entry_segment(uintptr_t entry)
     return aoma_entry_is_segment(entry) ? (struct aoma_segment *)(entry - AOMA_ENTRY_SEGMENT) : NULL;
 }
 
+/* The length of the own mapping that begins at the entry's window; 0 if none does. */
+AOMA_INLINE size_t aoma_entry_mapping_bytes(uintptr_t entry)
+{
+    return entry & AOMA_ENTRY_MAPPING ? (size_t)(entry >> AOMA_ENTRY_SHIFT) << AOMA_PAGE_SHIFT : 0;
+}
+
 /* Makes sure that entries of [low, high) can be set; false when there is no memory for a leaf. */
 bool aoma_page_map_reserve(uintptr_t low, uintptr_t high, struct aoma_spare *spare);
 
@@ -82,7 +88,8 @@ bool aoma_page_map_replace(uintptr_t address, uintptr_t expected, uintptr_t entr
 /* On a reserved address of a range that the caller holds. */
 void aoma_page_map_set(uintptr_t address, uintptr_t entry);
 
-/* On reserved addresses: sets the entries of all windows that begin in (low, high), the first one at low excepted. */
-void aoma_page_map_fill_interior(uintptr_t low, uintptr_t high, uintptr_t entry);
+/* On reserved addresses: the entries of all windows that begin in (low, high), but for the one of low, if they are
+ * expected. */
+void aoma_page_map_change_interior(uintptr_t low, uintptr_t high, uintptr_t expected, uintptr_t entry);
 
 #endif /* AOMA_PAGE_MAP_H */

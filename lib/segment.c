@@ -338,7 +338,10 @@ static struct aoma_segment *claim_segment(struct aoma_spare *spare, uint32_t *nu
 static void publish_segment(struct aoma_segment *segment, uint32_t number, uintptr_t window)
 {
     describe(segment, aoma_index_bank(number >> AOMA_BANK_SHIFT), number, window);
-    (void)aoma_page_map_replace(window, 0, (uintptr_t)segment + AOMA_ENTRY_SEGMENT);
+    /* An own mapping may reach into the window; the rest of it is the segment's. */
+    while (!segment_of_window(window) && !aoma_page_map_replace(window, 0, (uintptr_t)segment + AOMA_ENTRY_SEGMENT) &&
+           !aoma_page_map_replace(window, AOMA_ENTRY_INTERIOR, (uintptr_t)segment + AOMA_ENTRY_SEGMENT))
+        ;
 }
 
 /* The bits of a window's chunks that lie in [low, high). */
@@ -430,13 +433,21 @@ bool aoma_segment_grow(void)
     return true;
 }
 
+/* Whether the own mapping that window belongs to goes on beyond low. */
+static bool reaches_into(uintptr_t window, uintptr_t low)
+{
+    while (aoma_page_map_get(window) == AOMA_ENTRY_INTERIOR)
+        window -= AOMA_SEGMENT_BYTES;
+    return window + aoma_entry_mapping_bytes(aoma_page_map_get(window)) > low;
+}
+
 bool aoma_segment_overlaps(uintptr_t low, uintptr_t high)
 {
     for (uintptr_t window = window_of(low); window < high; window += AOMA_SEGMENT_BYTES) {
         uintptr_t entry = aoma_page_map_get(window);
         struct aoma_segment *segment = segment_of_window(window);
 
-        if (entry && !segment)
+        if (entry && !segment && reaches_into(window, low))
             return true;
         if (segment && (aoma_load_acquire(&segment->owned) & bits_within(window, low, high)))
             return true;

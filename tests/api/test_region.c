@@ -223,3 +223,24 @@ TEST(trim_keeps_regions)
     AO_malloc_trim();
     assert_int_equal(resident_pages(region, sizeof region), before);
 }
+
+/* A large object's mapping may end in the middle of an aligned 512 KiB, and other memory begin there. */
+TEST(region_behind_a_large_object)
+{
+    enum { LARGE_BYTES = 1300 * 1024, BEHIND_BYTES = 64 * 1024 };
+
+    AO_malloc_enable_mmap();
+    char *large = AO_malloc(LARGE_BYTES);
+    assert_non_null(large);
+    char *behind = large + AO_malloc_usable_size(large);
+    void *got =
+        mmap(behind, BEHIND_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    if (got != behind)
+        skip(); /* something else is there */
+    assert_refused(large + LARGE_BYTES / 2, BEHIND_BYTES);
+    assert_added(behind, BEHIND_BYTES);
+    AO_malloc_set_limit(0);
+    AO_free(large);
+    assert_true(bytes_obtained(behind, BEHIND_BYTES, 1000) > BEHIND_BYTES / 2);
+    assert_true(bytes_obtained(behind, BEHIND_BYTES, 1000) > BEHIND_BYTES / 2);
+}

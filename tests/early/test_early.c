@@ -2,8 +2,8 @@
 /* Copyright (c) The aomalloc developers */
 
 /*
- * AO_malloc in the earliest code that a program can run: an ifunc resolver, which runs while the program is being relocated,
- * a .preinit_array function, and the first constructor. What they allocated must be intact in main().
+ * AO_malloc in the earliest code that a program can run: an ifunc resolver, which runs while the program is being
+ * relocated, a .preinit_array function, and the first constructor. What they allocated must be intact in main().
  */
 
 #include <aomalloc.h>
