@@ -9,7 +9,8 @@
 
 static size_t chunks_for(size_t bytes)
 {
-    return (bytes + AOMA_CHUNK_MASK) >> AOMA_CHUNK_SHIFT;
+    return bytes ? (bytes + AOMA_CHUNK_MASK) >> AOMA_CHUNK_SHIFT
+                 : 1; /* aligned, of no size: still a place of its own */
 }
 
 static void *publish(struct aoma_run *run, size_t chunks)

@@ -3,7 +3,8 @@
 # Copyright (c) The aomalloc developers
 """Checks what a built libaomalloc exports, what it needs, and how it is linked.
 
-Exported must be exactly what the version script names. Needed may be only what ALLOWED lists: system-call wrappers, abort and
+Exported must be exactly what the version script names. Needed may be only what ALLOWED lists: system-call wrappers,
+abort and
 memory functions; no pthread, no stdio, no dlsym, no malloc, nothing that could lock.
 """
 import argparse

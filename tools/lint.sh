@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) The aomalloc developers
 #
-# cppcheck and clang-tidy on the library, its variants, the tests and the examples; mandoc on the man pages; shellcheck where
+# cppcheck and clang-tidy on the library, its variants, the tests and the examples; mandoc on the man pages;
+# shellcheck where
 # it is installed. Any finding is a failure. lint.sh [BUILD_DIR]: a configured one, for its compile_commands.json.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -37,13 +38,14 @@ run_clang_tidy() {
     local sources
     mapfile -t sources < <(git ls-files 'lib/*.c' 'variants/**.c' 'tests/**.c' 'examples/**.c' | grep -v check_atomics)
     # Only what the build compiles; a variant of another processor is not among them.
-    python3 - "$build" "${sources[@]}" <<'EOF' | xargs -P "$(nproc)" -n 4 clang-tidy --quiet -p "$build" --warnings-as-errors='*' 2>/dev/null
+    python3 - "$build" "${sources[@]}" <<'EOF' |
 import json, os, sys
 
 with open(os.path.join(sys.argv[1], 'compile_commands.json'), encoding='utf-8') as commands:
     compiled = {os.path.realpath(os.path.join(entry['directory'], entry['file'])) for entry in json.load(commands)}
 print('\n'.join(source for source in sys.argv[2:] if os.path.realpath(source) in compiled))
 EOF
+        xargs -P "$(nproc)" -n 4 clang-tidy --quiet -p "$build" --warnings-as-errors='*' 2>/dev/null
 }
 
 run_mandoc() {

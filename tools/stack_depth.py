@@ -7,11 +7,13 @@
     stack_depth.py --version-script FILE [--limit BYTES] --source SOURCE... -- COMPILER...
 
 With --source the sources are compiled first, in a temporary directory. Each function's number is gcc's: its own frame
-with saved registers and, on x86, the return address that its caller pushed (an empty leaf has 8 bytes there). So the sum over a
-call chain is what the caller of an AO_ function must have free below its stack pointer. A call in tail position counts
+with saved registers and, on x86, the return address that its caller pushed (an empty leaf has 8 bytes there). So the
+sum over a call chain is what the caller of an AO_ function must have free below its stack pointer. A call in tail
+position counts
 as a call, which errs on the safe side. Functions outside the library count as the constants in EXTERNAL.
 
-Recursion, frames of variable size, indirect calls and unknown external functions make the result meaningless and are failures.
+Recursion, frames of variable size, indirect calls and unknown external functions make the result meaningless and are
+failures.
 What follows a detected misuse (FATAL) is left out: the process is about to end.
 """
 import argparse
@@ -97,7 +99,8 @@ def exported_names(version_script):
 
 def can_tell(command):
     probe = [*command, '-fcallgraph-info=su', '-fsyntax-only', '-x', 'c', os.devnull]
-    return subprocess.run(probe, capture_output=True, check=False).returncode == 0
+    with tempfile.TemporaryDirectory() as directory:  # it leaves a file
+        return subprocess.run(probe, capture_output=True, check=False, cwd=directory).returncode == 0
 
 
 def compile_sources(command, sources, directory):

@@ -236,7 +236,7 @@ TEST(region_behind_a_large_object)
     void *got =
         mmap(behind, BEHIND_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
     if (got != behind)
-        skip(); /* something else is there */
+        test_skip("other memory follows the large object");
     assert_refused(large + LARGE_BYTES / 2, BEHIND_BYTES);
     assert_added(behind, BEHIND_BYTES);
     AO_malloc_set_limit(0);

@@ -173,7 +173,8 @@ class Suite:
         self.crash_demo(folder, "ill", signal.SIGILL, "crash_ill")
 
     def test_null_call(self, folder):
-        report = self.crash_demo(folder, "null-call", signal.SIGSEGV, "crash_null_call")
+        # Compilers may leave no way to the caller's caller, since nothing returns from here.
+        report = self.crash_demo(folder, "null-call", signal.SIGSEGV, "crash_null_call", frames=2)
         check(report["registers"]["pc"] == "0x0", f"registers {report['registers']}")
 
     def test_stack_overflow(self, folder):

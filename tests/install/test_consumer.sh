@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) The aomalloc developers
 #
-# Installs into a temporary prefix and compiles programs outside the tree with nothing but what pkg-config says: C and C++,
+# Installs into a temporary prefix and compiles programs outside the tree with nothing but what pkg-config says: C
+# and C++,
 # shared and static, with both headers.
 set -eu
 # shellcheck source-path=SCRIPTDIR source=common.sh
@@ -22,7 +23,8 @@ export PKG_CONFIG_PATH="$prefix/lib/pkgconfig"
 [ "$(pkg-config --variable=variant aomalloc)" = "$TEST_VARIANT" ] || fail "pkg-config --variable=variant"
 [ "$(pkg-config --modversion aomalloc)" = "$TEST_VERSION" ] || fail "pkg-config --modversion"
 [ -n "$(pkg-config --variable=initial_heap_kib aomalloc)" ] || fail "pkg-config --variable=initial_heap_kib"
-[ "$(find "$prefix/include" -name '*.h' | wc -l)" -eq 2 ] || fail "headers installed: $(find "$prefix/include" -name '*.h')"
+[ "$(find "$prefix/include" -name '*.h' | wc -l)" -eq 2 ] ||
+    fail "headers installed: $(find "$prefix/include" -name '*.h')"
 
 # As written for libatomic_ops' AO_malloc.
 cat >"$work/ported.c" <<'EOF'
