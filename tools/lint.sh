@@ -2,9 +2,8 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) The aomalloc developers
 #
-# cppcheck and clang-tidy on the library, its variants, the tests and the examples; mandoc on the man pages;
-# shellcheck where
-# it is installed. Any finding is a failure. lint.sh [BUILD_DIR]: a configured one, for its compile_commands.json.
+# cppcheck and clang-tidy on the library, its variants, the tests and the examples; mandoc on the man pages,
+# shellcheck where it is installed. Any finding is a failure. lint.sh [BUILD_DIR]: a configured one, for its compile_commands.json.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -55,7 +54,7 @@ run_mandoc() {
 
 run cppcheck run_cppcheck
 run clang-tidy run_clang_tidy
-mapfile -t pages < <(git ls-files 'man/*.[1-9]' 'man/*.[1-9].in')
+mapfile -t pages < <(git ls-files 'man/*.[1-9]' )
 if [ "${#pages[@]}" -gt 0 ]; then
     run mandoc run_mandoc "${pages[@]}"
 fi
