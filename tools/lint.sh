@@ -3,7 +3,8 @@
 # Copyright (c) The aomalloc developers
 #
 # cppcheck and clang-tidy on the library, its variants, the tests and the examples; mandoc on the man pages,
-# shellcheck where it is installed. Any finding is a failure. lint.sh [BUILD_DIR]: a configured one, for its compile_commands.json.
+# shellcheck where it is installed. Any finding is a failure.
+# lint.sh [BUILD_DIR]: a configured one, for its compile_commands.json.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
