@@ -50,10 +50,12 @@ static void *alloc_class_slowly(unsigned class, size_t alignment)
     return aoma_likely(block) ? block : alloc_from_larger_class(class, alignment);
 }
 
-static AOMA_NOINLINE void *alloc_class_refill(unsigned class)
+/* stray: NULL, or a block of another class to be given back. */
+static AOMA_NOINLINE void *alloc_class_refill(unsigned class, void *stray)
 {
+    if (aoma_unlikely(stray))
+        AO_free(stray);
     void *block = alloc_class_slowly(class, 1);
-
     if (aoma_unlikely(!block))
         errno = ENOMEM;
     return block;
@@ -82,10 +84,10 @@ static AOMA_NOINLINE void *alloc_large(size_t size, size_t align, bool *clean)
 
 AOMA_INLINE void *alloc_class(unsigned class)
 {
-    void *block = aoma_variant_take(class);
+    void *block = NULL;
 
-    if (aoma_unlikely(!block))
-        block = alloc_class_refill(class);
+    if (aoma_unlikely(!aoma_variant_take(class, &block)))
+        block = alloc_class_refill(class, block);
     if (AOMA_CHECKS_DEBUG && block)
         memset(block, AOMA_NEW_FILL, aoma_class_bytes(class));
     return block;
@@ -127,12 +129,15 @@ AOMA_EXPORT void *AO_calloc(size_t count, size_t size)
 static void *alloc_aligned_class(size_t alignment, size_t size)
 {
     unsigned class = aoma_class_of(size > alignment ? size : alignment);
-    void *block;
+    void *block = NULL;
 
     while ((aoma_class_bytes(class) & (alignment - 1)) != 0)
         class ++;
-    block = aoma_variant_take(class);
-    return block ? block : alloc_class_slowly(class, alignment);
+    if (aoma_variant_take(class, &block))
+        return block;
+    if (aoma_unlikely(block))
+        AO_free(block);
+    return alloc_class_slowly(class, alignment);
 }
 
 AOMA_EXPORT void *AO_aligned_alloc(size_t alignment, size_t size)
@@ -159,31 +164,34 @@ struct place {
     unsigned index;
 };
 
+/* The run that the chunk of address belongs to, or belonged to last. */
+AOMA_INLINE struct aoma_run *run_of(uintptr_t entry, uintptr_t address)
+{
+    const struct aoma_segment *segment = (const struct aoma_segment *)(entry - AOMA_ENTRY_SEGMENT);
+    uintptr_t head = segment->head[(address >> AOMA_CHUNK_SHIFT) % AOMA_SEGMENT_CHUNKS];
+
+    return (struct aoma_run *)(entry - AOMA_ENTRY_SEGMENT + head * sizeof(struct aoma_run));
+}
+
 /* The place of a block in the segment of entry; false: no block begins there. */
 AOMA_INLINE bool find_block(uintptr_t entry, const void *block, struct place *place)
 {
-    struct aoma_segment *segment = (struct aoma_segment *)(entry - AOMA_ENTRY_SEGMENT);
-    uintptr_t address = (uintptr_t)block;
+    size_t offset;
 
-    place->run = &segment->run[(address >> AOMA_CHUNK_SHIFT) % AOMA_SEGMENT_CHUNKS];
-    /* A branch, so that the processor guesses that this is the first chunk and need not wait for the load. */
-    if (aoma_unlikely(place->run->head_delta != 0)) {
-        place->run -= place->run->head_delta;
-        AOMA_OPAQUE(place->run);
-    }
-    return aoma_run_find(place->run, address, &place->index);
+    place->run = run_of(entry, (uintptr_t)block);
+    return aoma_run_holds(place->run, (uintptr_t)block, &offset) && aoma_run_begins(place->run, offset, &place->index);
 }
 
 /* Aborts; says why no block begins there. */
 static AOMA_COLD void fail_no_block(const void *block, const char *function)
 {
     uintptr_t entry = aoma_page_map_get((uintptr_t)block);
-    struct place place;
+    size_t offset;
 
     if (!aoma_entry_is_segment(entry))
         aoma_fail(function, block, FAULT_FOREIGN);
-    (void)find_block(entry, block, &place);
-    if (!aoma_run_holds(place.run, (uintptr_t)block) && !aoma_run_is_large(place.run))
+    struct aoma_run *run = run_of(entry, (uintptr_t)block);
+    if (!aoma_run_holds(run, (uintptr_t)block, &offset) && !aoma_run_is_large(run))
         aoma_fail(function, block, FAULT_FREE_MEMORY);
     aoma_fail(function, block, FAULT_INSIDE);
 }
@@ -192,7 +200,7 @@ static size_t block_bytes(const struct aoma_run *run)
 {
     unsigned class = aoma_state_class(aoma_load_relaxed(&run->state));
 
-    return class == AOMA_CLASS_LARGE ? run->chunks << AOMA_CHUNK_SHIFT : aoma_class_bytes(class);
+    return class == AOMA_CLASS_LARGE ? (size_t)run->chunks << AOMA_CHUNK_SHIFT : aoma_class_bytes(class);
 }
 
 /* ---- freeing ---- */
@@ -203,13 +211,14 @@ static AOMA_NOINLINE void fill_freed(struct place place, void *block)
         memset(block, AOMA_FREED_FILL, block_bytes(place.run));
 }
 
-static AOMA_NOINLINE void free_mapping(void *block)
+/* No block of a run: NULL, an own mapping, or wrong. */
+static AOMA_NOINLINE void free_other(void *block)
 {
     uintptr_t entry = aoma_page_map_get((uintptr_t)block);
 
     if (!block)
         return;
-    if (entry)
+    if (entry && !aoma_entry_is_segment(entry))
         aoma_mapping_give(block, entry, "AO_free");
     else
         fail_no_block(block, "AO_free");
@@ -220,30 +229,44 @@ static AOMA_NOINLINE void free_by_page_map(void *block)
     uintptr_t entry = aoma_page_map_get((uintptr_t)block);
     struct place place;
 
-    if (aoma_unlikely(!aoma_entry_is_segment(entry))) { /* NULL is in no segment */
-        free_mapping(block);
-        return;
-    }
-    if (aoma_unlikely(!find_block(entry, block, &place))) {
-        fail_no_block(block, "AO_free");
+    if (!aoma_entry_is_segment(entry) || !find_block(entry, block, &place)) { /* NULL is in no segment */
+        free_other(block);
         return;
     }
     if (AOMA_CHECKS_DEBUG)
         fill_freed(place, block);
-    aoma_variant_free(place.run, place.index, block, "AO_free");
+    aoma_variant_free(place.run, place.index, false, block, "AO_free");
+}
+
+AOMA_INLINE bool begins_in(const struct aoma_run *run, const void *block, unsigned *index)
+{
+    size_t offset;
+
+    return aoma_likely(run) && aoma_likely(aoma_run_holds(run, (uintptr_t)block, &offset)) &&
+           aoma_likely(aoma_run_begins(run, offset, index));
+}
+
+static AOMA_NOINLINE void free_by_hint(void *block)
+{
+    struct aoma_run *run = (struct aoma_run *)aoma_ptr_load_acquire(aoma_run_hint((uintptr_t)block));
+    unsigned index;
+
+    if (!AOMA_CHECKS_DEBUG && begins_in(run, block, &index))
+        aoma_variant_free(run, index, false, block, "AO_free");
+    else
+        free_by_page_map(block);
 }
 
 /* Everything ends in jumps, not calls, and so needs no stack frame. */
 AOMA_EXPORT void AO_free(void *block)
 {
+    struct aoma_run *run = aoma_recent_run();
     unsigned index;
-    struct aoma_run *run = AOMA_CHECKS_DEBUG ? NULL : aoma_recent_find((uintptr_t)block, &index);
 
-    if (run) {
-        aoma_variant_free(run, index, block, "AO_free");
-        return;
-    }
-    free_by_page_map(block);
+    if (!AOMA_CHECKS_DEBUG && begins_in(run, block, &index))
+        aoma_variant_free(run, index, true, block, "AO_free");
+    else
+        free_by_hint(block);
 }
 
 /* ---- size and resizing ---- */

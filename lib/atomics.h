@@ -151,19 +151,6 @@ AOMA_INLINE void aoma_store_relaxed(struct aoma_word *word, uint64_t value)
 
 #endif
 
-/* Without the value before: one wait-free instruction on most hosts. */
-AOMA_INLINE void aoma_or_full(struct aoma_word *word, uint64_t bits)
-{
-#if UINTPTR_MAX > 0xffffffffu
-    AO_or_full(&word->bits, bits);
-#else
-    uint64_t old = aoma_load_relaxed(word);
-
-    while (!aoma_cas_full(word, &old, old | bits))
-        ;
-#endif
-}
-
 AOMA_INLINE void aoma_fence_full(void)
 {
     AO_nop_full();
@@ -188,13 +175,18 @@ AOMA_INLINE uint64_t aoma_fetch_clear_full(struct aoma_word *word, uint64_t bits
     return old;
 }
 
+/* Wait-free where the host has fetch-and-add. */
 AOMA_INLINE uint64_t aoma_fetch_add_full(struct aoma_word *word, uint64_t value)
 {
+#if UINTPTR_MAX > 0xffffffffu
+    return AO_fetch_and_add_full(&word->bits, value);
+#else
     uint64_t old = aoma_load_relaxed(word);
 
     while (!aoma_cas_full(word, &old, old + value))
         ;
     return old;
+#endif
 }
 
 struct aoma_ptr {
@@ -204,6 +196,22 @@ struct aoma_ptr {
 AOMA_INLINE uintptr_t aoma_ptr_load_acquire(const struct aoma_ptr *ptr)
 {
     return AO_load_acquire(&ptr->bits);
+}
+
+/* A hint that is compared only. */
+AOMA_INLINE uintptr_t aoma_ptr_load_relaxed(const struct aoma_ptr *ptr)
+{
+    return AO_load(&ptr->bits);
+}
+
+AOMA_INLINE void aoma_ptr_store_relaxed(struct aoma_ptr *ptr, uintptr_t value)
+{
+    AO_store(&ptr->bits, value);
+}
+
+AOMA_INLINE void aoma_ptr_store_release(struct aoma_ptr *ptr, uintptr_t value)
+{
+    AO_store_release(&ptr->bits, value);
 }
 
 AOMA_INLINE bool aoma_ptr_cas_full(struct aoma_ptr *ptr, uintptr_t expected, uintptr_t desired)

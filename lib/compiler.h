@@ -6,6 +6,7 @@
 #define AOMA_COMPILER_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #define AOMA_EXPORT __attribute__((visibility("default")))
 #define AOMA_COLD __attribute__((cold, noinline))
@@ -45,6 +46,15 @@ AOMA_INLINE unsigned aoma_lowest_bit(unsigned long long bits)
     if (position > 63)
         __builtin_unreachable(); /* spares a sign extension */
     return position;
+}
+
+/* Number of set bits. Not __builtin_popcountll, which is a call where the processor is not known to have it. */
+AOMA_INLINE unsigned aoma_count_bits(uint64_t bits)
+{
+    bits -= bits >> 1 & UINT64_C(0x5555555555555555);
+    bits = (bits & UINT64_C(0x3333333333333333)) + (bits >> 2 & UINT64_C(0x3333333333333333));
+    bits = (bits + (bits >> 4)) & UINT64_C(0x0f0f0f0f0f0f0f0f);
+    return (unsigned)(bits * UINT64_C(0x0101010101010101) >> 56);
 }
 
 /* Smallest n with 2^n >= x; x is not 0. */

@@ -8,15 +8,15 @@
  */
 #include "heap.h"
 
-/* Puts a word of an ACTIVE run into the header, unless a run with free blocks is there by now. */
-static void install(struct aoma_heap *heap, unsigned class, aoma_active active)
+/* Puts a word of an ACTIVE run into the header, unless a run that will do is there by now. */
+static void install(struct aoma_heap *heap, unsigned class, aoma_active active, bool choosy)
 {
     struct aoma_ptr *header = &heap->active[class];
     aoma_active old = aoma_ptr_load_acquire(header);
 
-    while (!old || !aoma_run_has_free(aoma_active_run(old), class)) {
+    while (!old || !aoma_run_has_free(aoma_active_run(old), choosy)) {
         if (aoma_ptr_cas_full(header, old, active)) {
-            aoma_recent_set(aoma_active_run(active));
+            aoma_recent_set(active);
             if (old)
                 aoma_run_retire(aoma_active_run(old));
             return;
@@ -39,26 +39,32 @@ static AOMA_NOINLINE struct aoma_run *make_run(unsigned class)
     return run;
 }
 
-static void *take_from_active(struct aoma_heap *heap, unsigned class)
+static void *take_from_active(struct aoma_heap *heap, unsigned class, bool choosy)
 {
     aoma_active active = aoma_ptr_load_acquire(&heap->active[class]);
-    unsigned word;
+    aoma_active next = active;
+    void *block = NULL;
 
     if (!active)
         return NULL;
-    void *block = aoma_run_take_any(aoma_active_run(active), class, &word);
-    if (block && word != aoma_active_word(active))
-        (void)aoma_ptr_cas_full(&heap->active[class], active, aoma_active_at(aoma_active_run(active), word));
+    if (!aoma_run_take_any(&next, class, choosy, &block)) {
+        if (aoma_unlikely(block))
+            aoma_run_give_stray(aoma_active_run(active), block);
+        return NULL;
+    }
+    if (next != active && aoma_ptr_cas_full(&heap->active[class], active, next))
+        aoma_recent_set(next);
     return block;
 }
 
-static AOMA_NOINLINE void *take_and_install(struct aoma_heap *heap, unsigned class, struct aoma_run *run)
+/* The run is ACTIVE in our hands, so its class is right and what it gives no stray. */
+static AOMA_NOINLINE void *take_and_install(struct aoma_heap *heap, unsigned class, struct aoma_run *run, bool choosy)
 {
-    unsigned word;
-    void *block = aoma_run_take_any(run, class, &word);
+    aoma_active active = aoma_active_at(run, AOMA_RUN_WORDS - 1); /* so that the first word is looked at first */
+    void *block = NULL;
 
-    if (block)
-        install(heap, class, aoma_active_at(run, word));
+    if (aoma_run_take_any(&active, class, choosy, &block))
+        install(heap, class, active, choosy);
     else
         aoma_run_retire(run);
     return block;
@@ -69,51 +75,41 @@ static AOMA_NOINLINE void *take_and_install(struct aoma_heap *heap, unsigned cla
  * sizes. Where memory can still be had, in a circle: by the time that a run is asked again it has gathered as many free
  * blocks as frees allow.
  */
-static AOMA_NOINLINE struct aoma_run *find_partial(struct aoma_heap *heap, unsigned class, unsigned enough)
+static AOMA_NOINLINE struct aoma_run *find_partial(struct aoma_heap *heap, unsigned class, bool choosy)
 {
     struct aoma_hint lowest = {0};
 
-    return aoma_run_take_partial(class, enough, aoma_source_mmap_enabled() ? &heap->cursor[class] : &lowest);
+    return aoma_run_take_partial(class, choosy, aoma_source_mmap_enabled() ? &heap->cursor[class] : &lowest);
 }
 
-static void *take_from_partial(struct aoma_heap *heap, unsigned class, unsigned enough)
+static void *take_from_partial(struct aoma_heap *heap, unsigned class, bool choosy)
 {
     void *block = NULL;
     struct aoma_run *run;
 
-    while (!block && (run = find_partial(heap, class, enough)) != NULL)
-        block = take_and_install(heap, class, run);
+    while (!block && (run = find_partial(heap, class, choosy)) != NULL)
+        block = take_and_install(heap, class, run, choosy);
     return block;
 }
 
 void *aoma_heap_alloc_existing(struct aoma_heap *heap, unsigned class)
 {
-    void *block = take_from_active(heap, class);
+    void *block = take_from_active(heap, class, false);
 
-    return block ? block : take_from_partial(heap, class, 1);
-}
-
-/* Where memory can still be had, a run with few free blocks is left to gather more: 1/8 of it may lie idle so that
- * refills stay rare. */
-static unsigned enough_blocks(unsigned class)
-{
-    if (!aoma_source_mmap_enabled())
-        return 1;
-    return (unsigned)(((size_t)aoma_class_chunks(class, AOMA_RUN_ROOMY) << AOMA_CHUNK_SHIFT) /
-                      aoma_class_bytes(class)) /
-           8;
+    return block ? block : take_from_partial(heap, class, false);
 }
 
 void *aoma_heap_refill(struct aoma_heap *heap, unsigned class)
 {
-    void *block = take_from_active(heap, class);
+    bool choosy = aoma_source_mmap_enabled();
+    void *block = take_from_active(heap, class, choosy);
     struct aoma_run *run;
 
     if (!block)
-        block = take_from_partial(heap, class, enough_blocks(class));
+        block = take_from_partial(heap, class, choosy);
     while (!block && (run = make_run(class)) != NULL)
-        block = take_and_install(heap, class, run);
-    return block ? block : take_from_partial(heap, class, 1);
+        block = take_and_install(heap, class, run, false);
+    return block ? block : aoma_heap_alloc_existing(heap, class);
 }
 
 bool aoma_heap_reclaim(struct aoma_heap *heap)

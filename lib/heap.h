@@ -22,12 +22,13 @@ struct aoma_heap {
     struct aoma_hint cursor[AOMA_CLASSES]; /* where the search for partial runs goes on */
 } __attribute__((aligned(64)));
 
-/* A block of class from the header's word, or NULL: then aoma_heap_refill. */
-AOMA_INLINE void *aoma_heap_take(struct aoma_heap *heap, unsigned class)
+/* Takes a block of class from the header's word. False: then aoma_heap_refill; *block is as it was, or a stray: a block
+ * of another class, the caller's to free. */
+AOMA_INLINE bool aoma_heap_take(struct aoma_heap *heap, unsigned class, void **block)
 {
     aoma_active active = aoma_ptr_load_acquire(&heap->active[class]);
 
-    return aoma_likely(active) ? aoma_run_take(active, class) : NULL;
+    return aoma_likely(active) && aoma_likely(aoma_run_take(active, class, block));
 }
 
 /* Goes on with another word or run: partial, then new, then in new address space, then the smallest possible. NULL:

@@ -64,7 +64,7 @@ bool aoma_large_resize(struct aoma_run *run, size_t bytes)
         return false;
     if (chunks > old && !aoma_segment_take_at(run->segment, first + (unsigned)old, (unsigned)(chunks - old)))
         return false;
-    run->chunks = chunks; /* we hold the block, so nobody else reads it */
+    run->chunks = (uint32_t)chunks; /* we hold the block, so nobody else reads it */
     if (chunks < old)
         aoma_segment_give(run->segment, first + (unsigned)chunks, (unsigned)(old - chunks));
     return true;

@@ -7,22 +7,30 @@
  * descriptors, are ours.
  *
  * Correctness, in short:
+ *
  * (1) A block has one holder. Its bit is cleared by a CAS, and its holder alone sets it again. So no two threads get
- * it, and all blocks of a run are accounted for: free, or in someone's hands. (2) While a thread holds a block, the run
- * cannot be taken apart: that takes all blocks (5). So a thread that took a block from a run it had found in a header
- * long ago holds a block of what the run is now; if that is another class, it gives it back. (3) A run is known in
- * exactly one place. ACTIVE: in a header, or in the hands of the thread that is about to put it there or has taken it
- * out. PARTIAL: by a set bit in partial[class] of its segment, by a thread that has just made it PARTIAL and will set
- * the bit, or by one that has just cleared the bit and will try to activate it. FULL: by nobody but its blocks. EMPTY:
- * by the owner of its chunks. (4) Nothing gets stuck in a FULL run: who frees sets the bit, then looks at the state;
- * who makes a run FULL looks at the bits afterwards; both steps are full barriers. Likewise for the last block of a
- * PARTIAL run. (5) Who changes FULL or PARTIAL to EMPTY is the collector: it takes the blocks of each word, all of a
- * word's in one CAS. When it has them all it is the only holder, so the chunks are its own. If one is missing (a thread
- * that overslept has just taken it), it puts back what it has, makes the run FULL, and looks again. (6) A partial bit
- * may be stale (set late, when the run was EMPTY or another class's already): who takes such a bit finds another state
- * or class in the one state word and drops it. A bit is never missing: it is set after each change to PARTIAL, and
- * whoever clears it looks at the state afterwards, or is the owner of the run, who clears it before the chunks can be
- * used again. A thread that dies between two of these steps takes with it one run or one block.
+ *     it, and all blocks of a run are accounted for: free, or in someone's hands.
+ * (2) While a thread holds a block, the run cannot be taken apart: that takes all blocks (5). So a thread that took a
+ *     block from a run it had found in a header long ago holds a block of what the run is now; if that is another
+ *     class, it gives it back.
+ * (3) A run is known in exactly one place. ACTIVE: in a header, or in the hands of the thread that is about to put it
+ *     there or has taken it out. PARTIAL: by a set bit in partial[class] of its segment, by a thread that has just made
+ *     it PARTIAL and will set the bit, or by one that has just cleared the bit and will try to activate it. FULL: by
+ *     nobody but its blocks. EMPTY: by the owner of its chunks.
+ * (4) Nothing gets stuck in a FULL run. Who makes a run FULL looks at the words afterwards; who makes a word nonzero, or
+ *     all free, looks at the state afterwards; all these steps are full barriers, so one of both sees the other. A free
+ *     that finds its word nonzero need not look: whoever made it nonzero has looked, or is about to. Likewise for the
+ *     last block of a PARTIAL run: of the frees that make a word all free, the last sees the others.
+ * (5) Who changes FULL or PARTIAL to EMPTY is the collector: it takes the blocks of each word, all of a word's in one
+ *     CAS. When it has them all it is the only holder, so the chunks are its own. If one is missing (a thread that
+ *     overslept has just taken it), it puts back what it has, makes the run FULL, and looks again.
+ * (6) A partial bit may be stale (set late, when the run was EMPTY or another class's already): who takes such a bit
+ *     finds another state or class in the one state word and drops it. A bit is never missing: it is set after each
+ *     change to PARTIAL, and whoever clears it looks at the state afterwards, or is the owner of the run, who clears it
+ *     before the chunks can be used again.
+ *
+ * A thread that dies between two of these steps takes with it one block; or the run it was making, moving or taking
+ * apart, or whose first freed block it was about to announce (that run comes back when its last block is freed).
  *
  * Progress: lock-free; a failed CAS is another thread's success, and a collector that fails had another thread take
  * blocks. No loop is longer than a run has words; the search for a partial run passes each segment that the index names
@@ -36,6 +44,10 @@
 
 /* Runs with too few free blocks that a search passes by before a new run is made instead. */
 #define AOMA_RUN_PASSED_BY 8u
+
+/* A word with fewer than 1/8 of its blocks free is left to gather more where memory is not short: 1/8 may lie idle so
+ * that headers change rarely. */
+#define AOMA_RUN_WORTH_SHIFT 3
 
 #define FAULT_NOT_IN_USE "not in use: freed already or never handed out"
 
@@ -57,13 +69,20 @@ static uint64_t next_state(uint64_t state, enum aoma_run_state to)
 }
 
 struct aoma_recent aoma_run_recent;
+struct aoma_ptr aoma_run_hints[AOMA_RUN_HINTS];
 
 void aoma_run_fail_not_in_use(const void *block, const char *function)
 {
     aoma_fail(function, block, FAULT_NOT_IN_USE);
 }
 
-/* Sets bits of blocks that the caller holds. */
+void aoma_run_fail_double_free(struct aoma_word *word, uint64_t bit, const void *block, const char *function)
+{
+    (void)aoma_fetch_add_full(word, -bit);
+    aoma_run_fail_not_in_use(block, function);
+}
+
+/* Sets bits of blocks that the caller holds. An or, since a second free in the same moment may have set one. */
 static void put(struct aoma_run *run, unsigned word, uint64_t bits)
 {
     uint64_t before = aoma_fetch_or_full(&run->free[word], bits);
@@ -72,8 +91,11 @@ static void put(struct aoma_run *run, unsigned word, uint64_t bits)
     (void)before;
 }
 
-void aoma_run_give_stray(struct aoma_run *run, unsigned index)
+void aoma_run_give_stray(struct aoma_run *run, void *block)
 {
+    unsigned index;
+
+    (void)aoma_run_begins(run, (uintptr_t)block - run->base, &index);
     put(run, index / 64, (uint64_t)1 << (index % 64));
     aoma_run_settle(run);
 }
@@ -89,14 +111,14 @@ static void check_run(const struct aoma_run *run)
 
     if (aoma_state_of(state) != AOMA_RUN_ACTIVE)
         aoma_fail_invariant("a run in a thread's hands is not active");
-    if (run->chunks > AOMA_SEGMENT_CHUNKS - chunk || !count || run->head_delta)
+    if (run->chunks > AOMA_SEGMENT_CHUNKS - chunk || !count)
         aoma_fail_invariant("a run's descriptor was overwritten");
     for (unsigned i = 0; i < AOMA_RUN_WORDS; i++) {
         if (aoma_load_acquire(&run->free[i]) & ~(64 * i < count ? aoma_blocks_mask(count, i) : 0))
             aoma_fail_invariant("a run has a free block that it does not have");
     }
     for (unsigned i = 0; i < run->chunks; i++) {
-        if (run[i].head_delta != i || !(aoma_load_acquire(&run->segment->taken) >> (chunk + i) & 1))
+        if (run->segment->head[chunk + i] != chunk || !(aoma_load_acquire(&run->segment->taken) >> (chunk + i) & 1))
             aoma_fail_invariant("a chunk of a run is not its own");
     }
 }
@@ -111,8 +133,21 @@ static void publish_state(struct aoma_run *run, enum aoma_run_state to, unsigned
 
     AOMA_ASSERT(aoma_state_of(aoma_load_relaxed(&run->state)) == AOMA_RUN_EMPTY);
     /* Only the owner changes the state of an EMPTY run (the collector is its owner): a store will do. */
-    aoma_store_release(&run->state, (version + AOMA_STATE_VERSION_ONE) | (uint64_t)count << AOMA_STATE_COUNT_SHIFT |
-                                        (uint64_t) class << AOMA_STATE_CLASS_SHIFT | to);
+    aoma_store_release(&run->state,
+                       (version + AOMA_STATE_VERSION_ONE) | (uint64_t)count << AOMA_STATE_COUNT_SHIFT | class | to);
+}
+
+/* Each chunk of the run that is in its segment leads to it. */
+static void set_heads(struct aoma_run *run, size_t chunks)
+{
+    unsigned first = chunk_index(run);
+    size_t end = first + chunks < AOMA_SEGMENT_CHUNKS ? first + chunks : AOMA_SEGMENT_CHUNKS;
+
+    run->chunks = (uint32_t)chunks;
+    for (size_t i = first; i < end; i++) {
+        run->segment->head[i] = (uint8_t)first;
+        aoma_ptr_store_release(aoma_run_hint(run->segment->run[i].base), (uintptr_t)run);
+    }
 }
 
 struct aoma_run *aoma_run_make(unsigned class, enum aoma_run_size size)
@@ -126,10 +161,10 @@ struct aoma_run *aoma_run_make(unsigned class, enum aoma_run_size size)
     size_t bytes = aoma_class_bytes(class);
     unsigned count = (unsigned)(((size_t)chunks << AOMA_CHUNK_SHIFT) / bytes);
     run->divisor = aoma_divisor_of(bytes);
-    run->chunks = chunks;
-    aoma_small_hint_set(&run->blocks_bytes, (uint32_t)(count * bytes));
-    for (unsigned i = 0; i < chunks; i++)
-        run[i].head_delta = (uint8_t)i;
+    run->last_unused = ~aoma_blocks_mask(count, words_for(count) - 1);
+    run->block_bytes = (uint32_t)bytes;
+    aoma_hint_set(&run->blocks_bytes, count * bytes);
+    set_heads(run, chunks);
     publish_state(run, AOMA_RUN_ACTIVE, class, count);
     for (unsigned i = 0; i < words_for(count); i++)
         aoma_store_release(&run->free[i], aoma_blocks_mask(count, i)); /* after the state: see aoma_run_take */
@@ -139,9 +174,11 @@ struct aoma_run *aoma_run_make(unsigned class, enum aoma_run_size size)
 void aoma_run_make_large(struct aoma_run *run, size_t chunks)
 {
     run->divisor = AOMA_DIVISOR_LARGE;
-    aoma_small_hint_set(&run->blocks_bytes, 1); /* no offset but 0 */
-    run->chunks = chunks;
-    run->head_delta = 0;
+    run->last_unused = ~(uint64_t)1;
+    run->block_bytes = 0;
+    aoma_hint_set(&run->blocks_bytes, 1); /* no offset but 0 */
+    set_heads(run, chunks);
+    aoma_store_relaxed(&run->free[0], 0); /* of two frees in the same moment the later one may have left its bit */
     publish_state(run, AOMA_RUN_FULL, AOMA_CLASS_LARGE, 1);
 }
 
@@ -212,8 +249,7 @@ static bool collect_and_release(struct aoma_run *run, uint64_t before)
     if (aoma_state_of(before) == AOMA_RUN_PARTIAL)
         clear_partial_bit(run->segment, chunk_index(run), aoma_state_class(before));
     if (collect(run, aoma_state_count(before))) {
-        aoma_small_hint_set(&run->blocks_bytes,
-                            0); /* before the chunks can be anybody else's: aoma_segment_give is full */
+        aoma_hint_set(&run->blocks_bytes, 0); /* before the chunks can be anybody else's: aoma_segment_give is full */
         aoma_span_give(run->segment, chunk_index(run), run->chunks);
         return true;
     }
@@ -259,15 +295,35 @@ void aoma_run_settle_freed(struct aoma_run *run)
 
 /* ---- into and out of headers ---- */
 
-void *aoma_run_take_any(struct aoma_run *run, unsigned class, unsigned *word)
+static unsigned count_of(const struct aoma_run *run)
 {
-    void *block = NULL;
+    return aoma_state_count(aoma_load_acquire(&run->state));
+}
 
-    for (unsigned i = 0; i < aoma_class_words(class) && !block; i++) {
-        block = aoma_run_take(aoma_active_at(run, i), class);
-        *word = i;
+/* Whether a word is worth going to. */
+static bool is_worth(const struct aoma_word *word, unsigned count, bool choosy)
+{
+    uint64_t free = aoma_load_relaxed(word);
+
+    return free && (!choosy || aoma_count_bits(free) >= (count < 64 ? count : 64) >> AOMA_RUN_WORTH_SHIFT);
+}
+
+bool aoma_run_take_any(aoma_active *active, unsigned class, bool choosy, void **block)
+{
+    struct aoma_run *run = aoma_active_run(*active);
+    unsigned count = count_of(run);
+    unsigned words = words_for(count);
+    unsigned word = aoma_active_word(*active);
+
+    for (unsigned i = 0; i < words && !*block; i++) {
+        word = word + 1 < words ? word + 1 : 0;
+        if (is_worth(&run->free[word], count, choosy)) {
+            *active = aoma_active_at(run, word);
+            if (aoma_run_take(*active, class, block))
+                return true;
+        }
     }
-    return block;
+    return false;
 }
 
 static bool activate(struct aoma_run *run, unsigned class)
@@ -293,10 +349,12 @@ void aoma_run_retire(struct aoma_run *run)
     aoma_run_settle(run);
 }
 
-bool aoma_run_has_free(const struct aoma_run *run, unsigned class)
+bool aoma_run_has_free(const struct aoma_run *run, bool choosy)
 {
-    for (unsigned i = 0; i < aoma_class_words(class); i++) {
-        if (aoma_load_relaxed(&run->free[i]))
+    unsigned count = count_of(run);
+
+    for (unsigned i = 0; i < words_for(count); i++) {
+        if (is_worth(&run->free[i], count, choosy))
             return true;
     }
     return false;
@@ -304,27 +362,24 @@ bool aoma_run_has_free(const struct aoma_run *run, unsigned class)
 
 bool aoma_run_is_idle(const struct aoma_run *run)
 {
-    return survey_free(run, aoma_state_count(aoma_load_acquire(&run->state))).all;
+    return survey_free(run, count_of(run)).all;
 }
 
 /* A search for PARTIAL runs. */
 struct search {
     unsigned class;
-    unsigned enough; /* free blocks that make a run worth taking */
-    unsigned tries;  /* runs with fewer that may still be passed by */
+    bool choosy;
+    unsigned tries; /* runs that may still be passed by */
     struct aoma_hint *cursor;
 };
 
-static unsigned count_free(const struct aoma_run *run, unsigned class)
+/* A chunk's number among all. */
+static size_t place_of(const struct aoma_segment *segment, unsigned chunk)
 {
-    unsigned count = 0;
-
-    for (unsigned i = 0; i < aoma_class_words(class); i++)
-        count += (unsigned)__builtin_popcountll(aoma_load_relaxed(&run->free[i]));
-    return count;
+    return ((size_t)segment->number << AOMA_SEGMENT_CHUNKS_SHIFT) + chunk;
 }
 
-/* The bit of the next run of the segment at chunk from or above that has enough; AOMA_SEGMENT_CHUNKS: none. Looks,
+/* The bit of the next run of the segment at chunk from or above that is worth taking; AOMA_SEGMENT_CHUNKS: none. Looks,
  * takes nothing. */
 static unsigned next_worthwhile(const struct aoma_segment *segment, uint64_t word, unsigned from, struct search *search)
 {
@@ -333,9 +388,11 @@ static unsigned next_worthwhile(const struct aoma_segment *segment, uint64_t wor
     for (; bits && search->tries; bits &= bits - 1) {
         unsigned chunk = aoma_lowest_bit(bits);
 
-        if (search->enough <= 1 || count_free(&segment->run[chunk], search->class) >= search->enough)
+        if (!search->choosy || aoma_run_has_free(&segment->run[chunk], true))
             return chunk;
         search->tries--;
+        aoma_hint_set(search->cursor,
+                      place_of(segment, chunk) + 1); /* or the next search would pass by the same ones */
     }
     return AOMA_SEGMENT_CHUNKS;
 }
@@ -350,7 +407,7 @@ static struct aoma_run *take_partial_in(struct aoma_segment *segment, unsigned f
     while ((chunk = next_worthwhile(segment, word, from, search)) < AOMA_SEGMENT_CHUNKS) {
         if (!aoma_cas_full(partial, &word, word & ~((uint64_t)1 << chunk)))
             continue;
-        aoma_hint_set(search->cursor, ((size_t)segment->number << AOMA_SEGMENT_CHUNKS_SHIFT) + chunk + 1);
+        aoma_hint_set(search->cursor, place_of(segment, chunk) + 1);
         if (activate(&segment->run[chunk], search->class)) {
             if (AOMA_CHECKS_EXPENSIVE)
                 check_run(&segment->run[chunk]);
@@ -385,9 +442,9 @@ static struct aoma_run *search_segments(uint32_t from, uint32_t end, struct sear
  * blocks as frees allow. (The most recently freed one, on top of a stack, would have a single block, and each refill
  * would buy one malloc.)
  */
-struct aoma_run *aoma_run_take_partial(unsigned class, unsigned enough, struct aoma_hint *cursor)
+struct aoma_run *aoma_run_take_partial(unsigned class, bool choosy, struct aoma_hint *cursor)
 {
-    struct search search = {class, enough, enough > 1 ? AOMA_RUN_PASSED_BY : UINT_MAX, cursor};
+    struct search search = {class, choosy, choosy ? AOMA_RUN_PASSED_BY : UINT_MAX, cursor};
     size_t at = aoma_hint_get(cursor);
     uint32_t number = (uint32_t)(at >> AOMA_SEGMENT_CHUNKS_SHIFT);
     struct aoma_segment *segment = aoma_segment_by_number(number);

@@ -5,13 +5,13 @@
  * Runs: consecutive chunks that hold blocks of one class, or one large object. Which blocks are free is kept in bits
  * beside the run, never in the blocks: a program that writes where it should not cannot lead the allocator astray, a
  * block given back twice shows, and memory that is free is not touched. A clear bit means: in use, or in the hands of a
- * thread. Taking a block and giving it back are one CAS each.
+ * thread. Taking a block and giving it back are one atomic operation each.
  *
  * The words have no version, because bits are level-triggered: a CAS on a value that went away and came back takes a
  * block that is free now. What a thread that overslept may meet is a run of another class; it notices after it has the
  * block, when the run can no longer change, and gives it back.
  *
- * state, one 64-bit word: bits 0-2 state, 3-9 class, 10-19 number of blocks, 20-63 version, which counts every change
+ * state, one 64-bit word: bits 0-7 class, 8-10 state, 11-20 number of blocks, 21-63 version, which counts every change
  * of the word.
  *
  *     EMPTY   -> ACTIVE    the owner of the chunks, when it makes a run
@@ -20,7 +20,9 @@
  *     FULL    -> PARTIAL   whoever sees a free block; it then sets the run's partial bit
  *     PARTIAL -> ACTIVE    who took the partial bit
  *     FULL, PARTIAL -> EMPTY   whoever sees all blocks free: the collector, who becomes the owner of the chunks when it
- * has collected them FULL means: known to nobody but its blocks. All changes are CASes. run.c argues why this is right.
+ *                              has collected them
+ *
+ * FULL means: known to nobody but its blocks. All changes but the owner's are CASes. run.c argues why this is right.
  *
  * Which operations may overlap on one run: all of them, any number of times, with these exceptions: make is the owner's
  * alone, retire is done once per activation, activate is done by the holder of the partial bit.
@@ -37,20 +39,19 @@
 #include "segment.h"
 #include "size_class.h"
 
-/* A bit each: what free() asks about most is a test of one bit. */
+/* In place within the word, a bit each. */
 enum aoma_run_state {
     AOMA_RUN_EMPTY = 0,
-    AOMA_RUN_FULL = 1,
-    AOMA_RUN_PARTIAL = 2,
-    AOMA_RUN_ACTIVE = 4,
+    AOMA_RUN_FULL = 1 << 8,
+    AOMA_RUN_PARTIAL = 2 << 8,
+    AOMA_RUN_ACTIVE = 4 << 8,
 };
 
-#define AOMA_STATE_MASK UINT64_C(7)
-#define AOMA_STATE_CLASS_SHIFT 3
-#define AOMA_STATE_CLASS_MASK 127u
-#define AOMA_STATE_COUNT_SHIFT 10
+#define AOMA_STATE_MASK UINT64_C(0x700)
+#define AOMA_STATE_CLASS_MASK 255u /* lowest: comparing it is comparing a byte */
+#define AOMA_STATE_COUNT_SHIFT 11
 #define AOMA_STATE_COUNT_MASK 1023u
-#define AOMA_STATE_VERSION_SHIFT 20
+#define AOMA_STATE_VERSION_SHIFT 21
 #define AOMA_STATE_VERSION_ONE ((uint64_t)1 << AOMA_STATE_VERSION_SHIFT)
 
 _Static_assert(AOMA_CLASS_LARGE <= AOMA_STATE_CLASS_MASK, "the class fits its field");
@@ -63,7 +64,7 @@ AOMA_INLINE enum aoma_run_state aoma_state_of(uint64_t state)
 
 AOMA_INLINE unsigned aoma_state_class(uint64_t state)
 {
-    return (unsigned)(state >> AOMA_STATE_CLASS_SHIFT) & AOMA_STATE_CLASS_MASK;
+    return (unsigned)state & AOMA_STATE_CLASS_MASK;
 }
 
 AOMA_INLINE unsigned aoma_state_count(uint64_t state)
@@ -86,7 +87,6 @@ AOMA_INLINE uint64_t aoma_blocks_mask(unsigned count, unsigned word)
  * divides offset iff the lower half is less than divisor. Exact, since an offset has at most 17 bits, a block size too.
  */
 #define AOMA_DIVISOR_LARGE 1 /* no offset but 0 */
-#define AOMA_NO_BLOCK 1024u
 
 AOMA_INLINE uint64_t aoma_divisor_of(size_t block_bytes)
 {
@@ -94,7 +94,7 @@ AOMA_INLINE uint64_t aoma_divisor_of(size_t block_bytes)
 }
 
 /* Whether a block begins at this offset, and its number. */
-AOMA_INLINE bool aoma_block_begins(uint64_t divisor, uint32_t offset, unsigned *index)
+AOMA_INLINE bool aoma_block_begins(uint64_t divisor, size_t offset, unsigned *index)
 {
 #ifdef __SIZEOF_INT128__
     __extension__ unsigned __int128 product = divisor;
@@ -109,78 +109,103 @@ AOMA_INLINE bool aoma_block_begins(uint64_t divisor, uint32_t offset, unsigned *
     return low < divisor;
 }
 
-/* The number of the block that begins at this offset, or AOMA_NO_BLOCK. */
-AOMA_INLINE unsigned aoma_block_index(uint64_t divisor, uint32_t offset)
-{
-    unsigned index;
-
-    return aoma_block_begins(divisor, offset, &index) ? index : AOMA_NO_BLOCK;
-}
-
-AOMA_INLINE void *aoma_block_address(const struct aoma_run *run, unsigned index, size_t block_bytes)
-{
-    return (void *)(run->base + index * block_bytes);
-}
-
 /* ---- taking ---- */
 
 /*
- * What a header holds: the address of one of a run's words, and in the low bits, which its alignment leaves free, the
- * number of that word. The fast path looks at this word only; 0: no run.
+ * What a header holds: the address of one of a run's words; 0: no run. The words fill a cache line of their own, so the
+ * address tells the descriptor and the word's number. The fast path takes from this word only.
  */
 typedef uintptr_t aoma_active;
 
-AOMA_INLINE aoma_active aoma_active_at(struct aoma_run *run, unsigned word)
+#define AOMA_WORDS_BYTES (AOMA_RUN_WORDS * sizeof(struct aoma_word)) /* 64 */
+
+AOMA_INLINE aoma_active aoma_active_at(const struct aoma_run *run, unsigned word)
 {
-    return (uintptr_t)&run->free[word] + word;
+    return (uintptr_t)&run->free[word];
 }
 
 AOMA_INLINE unsigned aoma_active_word(aoma_active active)
 {
-    return active % sizeof(struct aoma_word);
+    return (unsigned)(active % AOMA_WORDS_BYTES) / (unsigned)sizeof(struct aoma_word);
 }
 
 AOMA_INLINE struct aoma_run *aoma_active_run(aoma_active active)
 {
-    return (struct aoma_run *)(active & ~(uintptr_t)(sizeof(struct aoma_run) - 1));
+    return (struct aoma_run *)(active - active % AOMA_WORDS_BYTES - offsetof(struct aoma_run, free));
 }
 
-/* Gives back a block that was taken from a run which had become another class's. */
-AOMA_COLD void aoma_run_give_stray(struct aoma_run *run, unsigned index);
+/* Gives back what aoma_run_take took from a run that had become another class's. */
+AOMA_COLD void aoma_run_give_stray(struct aoma_run *run, void *block);
 
 /*
- * A free block of one word, or NULL; the run was class's when the caller found it in a header.
+ * Takes a free block of one word; the run was class's when the caller found it in a header. False: the word has none,
+ * *block is as it was; or the run had become another class's, and *block is a stray: a block of that class, the
+ * caller's to free.
  *
- * Order: the acquire CAS pairs with the CAS of the free() before: the last user's accesses come before ours. state is
- * read behind it: since we hold a block, the run keeps its class until we give it back.
+ * Order: the acquire CAS pairs with the addition of the free() before: the last user's accesses come before ours. The
+ * descriptor is read behind it: since we hold a block, the run keeps its class until we give it back.
  */
-AOMA_INLINE void *aoma_run_take(aoma_active active, unsigned class)
+AOMA_INLINE bool aoma_run_take(aoma_active active, unsigned class, void **block)
 {
-    struct aoma_word *word = (struct aoma_word *)(active - aoma_active_word(active));
+    struct aoma_word *word = (struct aoma_word *)active;
 
     aoma_prefetch_for_change(word);
     uint64_t free = aoma_load_relaxed(word);
     do {
         if (aoma_unlikely(free == 0))
-            return NULL;
+            return false;
     } while (aoma_unlikely(!aoma_cas_acquire(word, &free, free & (free - 1))));
 
     struct aoma_run *run = aoma_active_run(active);
-    if (aoma_unlikely(aoma_state_class(aoma_load_acquire(&run->state)) != class)) {
-        aoma_run_give_stray(run, 64 * aoma_active_word(active) + aoma_lowest_bit(free));
-        return NULL;
-    }
-    /* In this order, so that little remains to be computed once the word is known. */
-    size_t bytes = aoma_class_bytes(class);
-    uintptr_t base = run->base + 64 * aoma_active_word(active) * bytes;
-    return (void *)(base + aoma_lowest_bit(free) * bytes);
+    size_t first = active % AOMA_WORDS_BYTES * 8; /* 64 blocks a word */
+    *block = (void *)(run->base + (first + aoma_lowest_bit(free)) * run->block_bytes);
+    return aoma_likely((uint8_t)aoma_load_relaxed(&run->state) == (uint8_t) class);
 }
 
-/* The same from any word of the run; *word is then the one to go on with. NULL: nothing is free, or the run is not
- * class's any more. */
-void *aoma_run_take_any(struct aoma_run *run, unsigned class, unsigned *word);
+/*
+ * The same from any word of the run, those after *active's first; *active becomes the one to go on with. choosy: only
+ * from words with at least 1/8 of their blocks free.
+ */
+bool aoma_run_take_any(aoma_active *active, unsigned class, bool choosy, void **block);
 
 /* ---- giving ---- */
+
+/*
+ * The word that was last put into a header, and its run: hints. A block that is freed soon after it was allocated most
+ * likely is of this word, and the next malloc takes it again. With run and word known beforehand the processor need not
+ * wait for the walk through the page map and for the block's number before it goes on. The two may not belong together.
+ */
+struct aoma_recent {
+    struct aoma_ptr run;
+    struct aoma_ptr word; /* aoma_active */
+} __attribute__((aligned(64)));
+
+extern struct aoma_recent aoma_run_recent;
+
+AOMA_INLINE struct aoma_run *aoma_recent_run(void)
+{
+    return (struct aoma_run *)aoma_ptr_load_acquire(&aoma_run_recent.run); /* pairs with aoma_recent_set */
+}
+
+/* The word of that number, known before the number is if it is the one remembered. */
+AOMA_INLINE struct aoma_word *aoma_recent_word(struct aoma_run *run, unsigned number)
+{
+    aoma_active recent = aoma_ptr_load_relaxed(&aoma_run_recent.word);
+    struct aoma_word *word = (struct aoma_word *)recent;
+
+    AOMA_OPAQUE(word); /* or the compiler would see that the branch changes nothing */
+    if (aoma_unlikely(recent != aoma_active_at(run, number))) {
+        word = &run->free[number];
+        AOMA_OPAQUE(word); /* and would make of it a select, which waits for both */
+    }
+    return word;
+}
+
+AOMA_INLINE void aoma_recent_set(aoma_active active)
+{
+    aoma_ptr_store_release(&aoma_run_recent.run, (uintptr_t)aoma_active_run(active));
+    aoma_ptr_store_relaxed(&aoma_run_recent.word, active);
+}
 
 /* What the state of the run makes of blocks that have just been freed: may list the run, or give its chunks back. */
 AOMA_NOINLINE void aoma_run_settle(struct aoma_run *run);
@@ -188,89 +213,71 @@ AOMA_NOINLINE void aoma_run_settle(struct aoma_run *run);
  * stack.) */
 AOMA_NOINLINE void aoma_run_settle_freed(struct aoma_run *run);
 
-/* block is not in use: aborts in the name of function. Not declared so, because a call that might return can be a jump.
- */
+/* block is not in use: aborts in the name of function. Not declared so: a call that might return can be a jump. */
 AOMA_COLD void aoma_run_fail_not_in_use(const void *block, const char *function);
+/* The same, after its bit was added to the word that had it: takes it out again, for handlers of SIGABRT that allocate. */
+AOMA_COLD void aoma_run_fail_double_free(struct aoma_word *word, uint64_t bit, const void *block, const char *function);
 
 /*
- * Gives a block back to its run; wait-free, but for what settle may have to do. A block that is given back twice has
- * its bit set already; if two threads do so in the same moment, both set the same bit and it is free once.
+ * Gives a block back to its run; wait-free, but for what settle may have to do. recent (a constant): the run is the
+ * recent one. A block that is given back twice has its bit set already; then the addition carries into other bits, which
+ * is undone, and the process ends.
  *
- * Order: setting the bit is a full barrier. It publishes the user's last accesses to the next holder; and it comes
- * before the look at state, as a change of state to FULL comes before that thread's look at the words
- * (aoma_run_settle): one of both sees the other.
+ * Only two changes of a word lead further: that it is not zero any more (if the run is FULL it must be listed), and
+ * that all its blocks are free.
+ *
+ * Order: the addition is a full barrier. It publishes the user's last accesses to the next holder; and it comes before
+ * the look at state, as a change of state to FULL comes before that thread's look at the words (aoma_run_settle): one
+ * of both sees the other.
  */
-AOMA_INLINE void aoma_run_give(struct aoma_run *run, unsigned index, const void *block, const char *function)
+AOMA_INLINE void aoma_run_give(struct aoma_run *run, unsigned index, bool recent, const void *block,
+                               const char *function)
 {
-    struct aoma_word *word = run->free;
+    struct aoma_word *word = recent ? aoma_recent_word(run, index / 64) : &run->free[index / 64];
     uint64_t bit = (uint64_t)1 << (index % 64);
+    uint64_t unused = run->last_unused; /* while the run is ours to read */
+    uint64_t before = aoma_fetch_add_full(word, bit);
 
-    /* A branch, for the same reason as in the search for the run: most classes have one word, whose load need not wait
-     * for index. */
-    if (aoma_unlikely(index >= 64)) {
-        word += index / 64;
-        AOMA_OPAQUE(word);
-    }
-    aoma_prefetch_for_change(word);
-    if (aoma_unlikely((aoma_load_relaxed(word) & bit) != 0)) {
-        aoma_run_fail_not_in_use(block, function);
+    if (aoma_unlikely((before & bit) != 0)) {
+        aoma_run_fail_double_free(word, bit, block, function);
         return;
     }
-    aoma_or_full(word, bit);
-
-    uint64_t state = aoma_load_acquire(&run->state);
-    if (aoma_likely(state & AOMA_RUN_ACTIVE))
+    /* In a word before the last, blocks may look all free here when they are not: settle looks again. */
+    if (aoma_likely(before != 0 && ((before + bit) | unused) != ~(uint64_t)0))
         return;
-    if (aoma_unlikely((state & AOMA_RUN_FULL) ||
-                      aoma_load_acquire(word) == aoma_blocks_mask(aoma_state_count(state), index / 64)))
+    if (!(aoma_load_acquire(&run->state) & AOMA_RUN_ACTIVE))
         aoma_run_settle_freed(run);
 }
 
 /*
- * Whether address is in the run. The loads may be of any time since the caller got hold of a block there: until that is
- * given back its run stays as it is, and any other run has no bytes there.
+ * The offset of address in the run, or of one outside; whether the run has a byte there. The loads may be of any time
+ * since the caller got hold of a block there: until that is given back its run stays as it is, and any other run has no
+ * bytes there.
  */
-AOMA_INLINE bool aoma_run_holds(const struct aoma_run *run, uintptr_t address)
+AOMA_INLINE bool aoma_run_holds(const struct aoma_run *run, uintptr_t address, size_t *offset)
 {
-    return address - run->base < aoma_small_hint_get(&run->blocks_bytes);
-}
-
-/* Whether one of the run's blocks begins at address, and its number. */
-AOMA_INLINE bool aoma_run_find(const struct aoma_run *run, uintptr_t address, unsigned *index)
-{
-    return aoma_likely(aoma_run_holds(run, address)) &&
-           aoma_likely(aoma_block_begins(run->divisor, (uint32_t)(address - run->base), index));
+    *offset = address - run->base;
+    return *offset < aoma_hint_get(&run->blocks_bytes);
 }
 
 /*
- * The run that was last put into a header: a hint. A block that is freed soon after it was allocated is most likely one
- * of its, and finding that out needs no walk through the page map, on which the next malloc of the same word would have
- * to wait. The range stands beside the pointer, so that whoever frees another block does not touch the descriptor,
- * which mallocs are writing. The two may not belong together: what they lead to is verified.
+ * By the number of a chunk, modulo the table's length: the run that was last made over such a chunk. A hint again: one
+ * load in place of three that depend on each other. It is written where runs are made, not where blocks are freed, so
+ * threads do not fight over it; where a heap has more chunks than the table, those of the older runs take the page map.
  */
-struct aoma_recent {
-    struct aoma_hint range; /* base + number of chunks */
-    struct aoma_hint run;
-} __attribute__((aligned(64)));
+#define AOMA_RUN_HINTS ((size_t)1 << 12)
 
-extern struct aoma_recent aoma_run_recent;
+extern struct aoma_ptr aoma_run_hints[AOMA_RUN_HINTS]; /* release, acquire: the run's constants */
 
-AOMA_INLINE void aoma_recent_set(struct aoma_run *run)
+AOMA_INLINE struct aoma_ptr *aoma_run_hint(uintptr_t address)
 {
-    aoma_hint_set(&aoma_run_recent.range, run->base + run->chunks);
-    aoma_hint_set(&aoma_run_recent.run, (size_t)run);
+    return &aoma_run_hints[(address >> AOMA_CHUNK_SHIFT) % AOMA_RUN_HINTS];
 }
 
-/* The run that was last put into a header if address is one of its blocks, with its number; else NULL. */
-AOMA_INLINE struct aoma_run *aoma_recent_find(uintptr_t address, unsigned *index)
+/* Whether a block begins at the offset of a byte that the run has, and its number. */
+AOMA_INLINE bool aoma_run_begins(const struct aoma_run *run, size_t offset, unsigned *index)
 {
-    uintptr_t range = aoma_hint_get(&aoma_run_recent.range);
-    uintptr_t base = range & ~(uintptr_t)AOMA_CHUNK_MASK;
-
-    if (address - base >= (range & AOMA_CHUNK_MASK) << AOMA_CHUNK_SHIFT)
-        return NULL;
-    struct aoma_run *run = (struct aoma_run *)aoma_hint_get(&aoma_run_recent.run);
-    return run && aoma_run_find(run, address, index) ? run : NULL;
+    return aoma_block_begins(run->divisor, offset, index);
 }
 
 /* Whether a block, known to begin where the run has one, is in use. */
@@ -294,17 +301,17 @@ AOMA_INLINE bool aoma_run_is_large(const struct aoma_run *run)
 }
 
 /*
- * A PARTIAL run of class with at least enough free blocks, made ACTIVE: the caller's; NULL: none was found. With enough
- * = 1 all are looked at, with more the search gives up after a few that have fewer. It begins at *cursor and leaves
- * there where it got to.
+ * A PARTIAL run of class, made ACTIVE: the caller's; NULL: none was found. choosy: only one that has a word with at
+ * least 1/8 of its blocks free, and the search gives up after a few that have none; else all are looked at. It begins
+ * at *cursor and leaves there where it got to.
  */
-struct aoma_run *aoma_run_take_partial(unsigned class, unsigned enough, struct aoma_hint *cursor);
+struct aoma_run *aoma_run_take_partial(unsigned class, bool choosy, struct aoma_hint *cursor);
 
 /* Leaves an ACTIVE run that is in no header (any more) to its frees, or gives its chunks back. */
 void aoma_run_retire(struct aoma_run *run);
 
-/* Whether blocks are free; whether all are: hints. */
-bool aoma_run_has_free(const struct aoma_run *run, unsigned class);
+/* Hints: whether aoma_run_take_any would find something; whether all blocks are free. */
+bool aoma_run_has_free(const struct aoma_run *run, bool choosy);
 bool aoma_run_is_idle(const struct aoma_run *run);
 
 #endif /* AOMA_RUN_H */

@@ -25,43 +25,56 @@
 struct aoma_segment;
 struct aoma_bank;
 
-/* A run of the smallest class has 512 blocks, a bit each. */
+/* A run has at most 512 blocks, a bit each: as many as fill one cache line. */
 #define AOMA_RUN_WORDS 8u
 
 /*
  * Descriptor of the run whose first chunk has this index in its segment: bound to that chunk for ever, hence
- * type-stable. run.c owns it. state          state, class, number of blocks and version: run.h divisor, chunks  written
- * by the owner of an EMPTY run, read by holders of its blocks blocks_bytes   all blocks together, from base on; 0 while
- * the chunks are not this run's, so that no address is in it. Written by the owner head_delta     chunks back to the
- * run's first chunk; written for each chunk of a run by the run's owner before it hands out blocks base, segment
- * constant free           a bit per free block: cleared by whoever takes the block, set by whoever holds it Classes
- * from 64 bytes up have at most two words, so that all of their descriptor that is ever touched is the first cache
- * line.
+ * type-stable. run.c owns it.
+ *
+ *   state         class, state, number of blocks and version: run.h. Changed by CAS
+ *   base          first byte of the first chunk; constant
+ *   segment       constant
+ *   divisor       of block_bytes, for offset -> index: run.h
+ *   block_bytes   of one block; of a large object 0
+ *   blocks_bytes  of all blocks together, from base on; 0 while the chunks are not this run's, so that no address is
+ *                 in it
+ *   last_unused   the bits of the last word that stand for no block
+ *   chunks        of a large object possibly more than its segment has left: then it goes on in the next ones
+ *   free          a bit per free block: cleared by whoever takes the block, set by whoever holds it
+ *
+ * What is neither constant nor changed by read-modify-writes is written by the owner of an EMPTY run, and read by
+ * holders of its blocks. The first line is mostly read, the second is what takes and gives change.
  */
 struct aoma_run {
     struct aoma_word state;
-    uint64_t divisor; /* of the block size, for offset -> index: see run.h */
-    uintptr_t base;   /* first byte of the first chunk */
+    uintptr_t base;
     struct aoma_segment *segment;
-    size_t chunks; /* of a large object possibly more than its segment has left: then it goes on in the next ones */
-    struct aoma_small_hint blocks_bytes;
-    uint8_t head_delta;
-    struct aoma_word free[AOMA_RUN_WORDS] __attribute__((aligned(8)));
+    uint64_t divisor;
+    uint64_t last_unused;
+    struct aoma_hint blocks_bytes;
+    uint32_t block_bytes;
+    uint32_t chunks;
+    struct aoma_word free[AOMA_RUN_WORDS] __attribute__((aligned(64)));
 } __attribute__((aligned(128)));
 
-_Static_assert(offsetof(struct aoma_run, free) <= 48, "two words share a cache line with what leads to them");
+_Static_assert(offsetof(struct aoma_run, free) == 64, "the words fill a cache line of their own");
 _Static_assert(sizeof(struct aoma_run) == 128, "a shift leads from a chunk's number to its descriptor");
 
 /*
  * Words with a bit per chunk. free = owned & ~taken, so that all-zero metadata says "owns nothing" and one that has
- * just got its chunks says "all free" without further writes. owned      bits only ever get set: by anyone who adds the
- * range, idempotently taken      set by CAS by whoever takes the chunk; cleared by its holder alone dirty      content
- * not known to be zero; written by a chunk's holder alone pinned     the caller's own memory: never purged; set before
- * owned partial    per class: a run that begins here may be PARTIAL in this class (run.c)
+ * just got its chunks says "all free" without further writes.
+ *
+ *   owned    bits only ever get set: by anyone who adds the range, idempotently
+ *   taken    set by CAS by whoever takes the chunk; cleared by its holder alone
+ *   dirty    content not known to be zero; written by a chunk's holder alone
+ *   pinned   the caller's own memory: never purged; set before owned
+ *   partial  per class: a run that begins here may be PARTIAL in this class (run.c)
+ *   head     per chunk: the chunk that its run begins with; written by the run's owner before it hands out blocks
  */
 struct aoma_segment {
-    struct aoma_run
-        run[AOMA_SEGMENT_CHUNKS]; /* first: free() adds an index to the segment's address and nothing else */
+    struct aoma_run run[AOMA_SEGMENT_CHUNKS]; /* first: free() adds an index to the segment's address, nothing else */
+    uint8_t head[AOMA_SEGMENT_CHUNKS];
     uintptr_t base;
     struct aoma_bank *bank;
     uint32_t number;

@@ -14,10 +14,6 @@ const uint32_t aoma_class_bytes_table[] = {AOMA_CLASS_LIST};
 const uint8_t aoma_class_chunks_table[] = {AOMA_CLASS_LIST};
 #undef AOMA_CLASS
 
-#define AOMA_CLASS(bytes, chunks, roomy) ((roomy)*AOMA_CHUNK_BYTES / (bytes) + 63) / 64,
-const uint8_t aoma_class_words_table[] = {AOMA_CLASS_LIST};
-#undef AOMA_CLASS
-
 #define AOMA_CLASS(bytes, chunks, roomy) roomy,
 const uint8_t aoma_class_roomy_chunks_table[] = {AOMA_CLASS_LIST};
 #undef AOMA_CLASS

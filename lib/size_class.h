@@ -16,7 +16,6 @@ extern const uint8_t aoma_class_lookup[AOMA_CLASS_LOOKUP_BYTES / 16 + 1];
 extern const uint32_t aoma_class_bytes_table[AOMA_CLASSES];
 extern const uint8_t aoma_class_chunks_table[AOMA_CLASSES];
 extern const uint8_t aoma_class_roomy_chunks_table[AOMA_CLASSES];
-extern const uint8_t aoma_class_words_table[AOMA_CLASSES];
 
 /* Class of a whole-chunk run that holds one large object. */
 #define AOMA_CLASS_LARGE AOMA_CLASSES
@@ -42,12 +41,6 @@ AOMA_INLINE unsigned aoma_class_of(size_t bytes)
 AOMA_INLINE uint32_t aoma_class_bytes(unsigned class)
 {
     return aoma_class_bytes_table[class];
-}
-
-/* 64-bit words with a bit per block of a run. */
-AOMA_INLINE unsigned aoma_class_words(unsigned class)
-{
-    return aoma_class_words_table[class];
 }
 
 /* How many chunks a run is given. */

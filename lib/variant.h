@@ -12,17 +12,31 @@
  *
  * All are static inline functions, take and free with their fast paths in them, the others mostly calls.
  *
- *   void *aoma_variant_take(unsigned class)
- *       The fast path: a block of class < AOMA_CLASSES from what is at hand, or NULL. The block is the caller's, its
- * content unspecified. void *aoma_variant_refill(unsigned class) When take had none: a block from the heap that suits
- * the caller, or NULL when nothing was found without taking from other heaps. void aoma_variant_free(struct aoma_run
- * *run, unsigned index, void *block, const char *function) Takes a block back, the index-th of its run; what is left to
- * find is a double free: it aborts in the name of function. The caller's accesses to the block happen before those of
- * whoever gets it next. run may hold a large object. void *aoma_variant_alloc_existing(unsigned class) As refill, but
- * only from runs that are there already: neither new runs nor address space. For requests that fall back on a larger
- * class. bool aoma_variant_reclaim(void) Memory is short: gives back to the segments all wholly free runs that headers
- * hold, and all that is cached in front of them. Whether anything was given back. May take time in proportion to the
- * number of headers, not to the heap. const char *aoma_variant_name(void) The name of the folder.
+ *   bool aoma_variant_take(unsigned class, void **block)
+ *       The fast path: a block of class < AOMA_CLASSES from what is at hand, the caller's, its content unspecified.
+ *       False: there is none; then *block is as it was, or has become a stray, a block of another class that came to
+ *       hand and that the caller has to free.
+ *
+ *   void *aoma_variant_refill(unsigned class)
+ *       When take had none: a block from the heap that suits the caller, or NULL when nothing was found without taking
+ *       from other heaps.
+ *
+ *   void aoma_variant_free(struct aoma_run *run, unsigned index, bool recent, void *block, const char *function)
+ *       Takes a block back, the index-th of its run, which may be the recent one of run.h (a constant); what is left to
+ *       find is a double free: it aborts in the name of function. The caller's accesses to the block happen before those of whoever gets it next. run may hold a large
+ *       object.
+ *
+ *   void *aoma_variant_alloc_existing(unsigned class)
+ *       As refill, but only from runs that are there already: neither new runs nor address space. For requests that
+ *       fall back on a larger class.
+ *
+ *   bool aoma_variant_reclaim(void)
+ *       Memory is short: gives back to the segments all wholly free runs that headers hold, and all that is cached in
+ *       front of them. Whether anything was given back. May take time in proportion to the number of headers, not to
+ *       the heap.
+ *
+ *   const char *aoma_variant_name(void)
+ *       The name of the folder.
  */
 #ifndef AOMA_VARIANT_H
 #define AOMA_VARIANT_H
@@ -32,8 +46,9 @@
 #include "heap.h"
 #include "run.h"
 
-AOMA_INLINE void *aoma_variant_take(unsigned class);
-AOMA_INLINE void aoma_variant_free(struct aoma_run *run, unsigned index, void *block, const char *function);
+AOMA_INLINE bool aoma_variant_take(unsigned class, void **block);
+AOMA_INLINE void aoma_variant_free(struct aoma_run *run, unsigned index, bool recent, void *block,
+                                   const char *function);
 AOMA_INLINE void *aoma_variant_refill(unsigned class);
 AOMA_INLINE void *aoma_variant_alloc_existing(unsigned class);
 AOMA_INLINE bool aoma_variant_reclaim(void);

@@ -9,10 +9,10 @@ SMALL_LIMIT = 128      # 16-byte steps up to here
 STEPS = 8              # per doubling above
 LARGEST = 64 * 1024
 LOOKUP_LIMIT = 16 * 1024
-MAX_RUN_CHUNKS = 16    # an anchor's offset has 13 bits of 16-byte units
+MAX_RUN_CHUNKS = 16
 MAX_TAIL = 1 / 16      # of a run
 ROOMY_CHUNKS = 8
-ROOMY_BLOCKS = 64
+ROOMY_BLOCKS = 512     # bits in a descriptor
 
 
 def class_sizes():
@@ -33,7 +33,7 @@ def run_chunks(size):
 
 
 def roomy_chunks(size):
-    """The most chunks that do not take another word of bits, with a tail as small."""
+    """The most chunks whose blocks a descriptor has bits for, with a tail as small."""
     best = run_chunks(size)
     for chunks in range(best, ROOMY_CHUNKS + 1):
         tail = (chunks * CHUNK) % size

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* Copyright (c) The aomalloc developers */
 
-/* base: one heap for all. malloc is a take from the header's run, free is a give to the block's own run, one CAS each.
- */
+/* base: one heap for all. malloc is a take from the header's run, free is a give to the block's own run: one atomic
+ * operation each. */
 #ifndef AOMA_VARIANT_IMPL_H
 #define AOMA_VARIANT_IMPL_H
 
 extern struct aoma_heap aoma_base_heap;
 
-AOMA_INLINE void *aoma_variant_take(unsigned class)
+AOMA_INLINE bool aoma_variant_take(unsigned class, void **block)
 {
-    return aoma_heap_take(&aoma_base_heap, class);
+    return aoma_heap_take(&aoma_base_heap, class, block);
 }
 
 AOMA_INLINE void *aoma_variant_refill(unsigned class)
@@ -33,9 +33,9 @@ AOMA_INLINE const char *aoma_variant_name(void)
     return "base";
 }
 
-AOMA_INLINE void aoma_variant_free(struct aoma_run *run, unsigned index, void *block, const char *function)
+AOMA_INLINE void aoma_variant_free(struct aoma_run *run, unsigned index, bool recent, void *block, const char *function)
 {
-    aoma_run_give(run, index, block, function);
+    aoma_run_give(run, index, recent, block, function);
 }
 
 #endif /* AOMA_VARIANT_IMPL_H */
