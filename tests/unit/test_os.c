@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/* Copyright (c) The aomalloc developers */
+
+#include "unit.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+
+enum { PAGES = 8 };
+#define BYTES (PAGES * AOMA_PAGE_BYTES)
+#define TOO_MUCH ((size_t)PTRDIFF_MAX & ~(AOMA_PAGE_BYTES - 1))
+
+TEST(mapped_memory_is_zero_and_writable)
+{
+    unsigned char *mem = aoma_os_map(BYTES, AOMA_OS_USABLE);
+
+    assert_non_null(mem);
+    assert_true(is_zero((uintptr_t)mem, BYTES));
+    memset(mem, 1, BYTES);
+    aoma_os_unmap(mem, BYTES);
+}
+
+static void abort_on_fault(int number)
+{
+    (void)number;
+    aoma_fail_invariant("fault");
+}
+
+static void write_and_abort_on_fault(void *mem)
+{
+    signal(SIGSEGV, abort_on_fault);
+    *(volatile char *)mem = 1;
+}
+
+TEST(reserved_memory_has_no_access)
+{
+    void *mem = aoma_os_map(BYTES, AOMA_OS_RESERVED);
+
+    assert_non_null(mem);
+    assert_aborts(write_and_abort_on_fault, mem, "aomalloc: internal error: fault");
+    aoma_os_unmap(mem, BYTES);
+    assert_aborts(write_and_abort_on_fault, mem, "aomalloc: internal error: fault");
+}
+
+TEST(purged_memory_reads_as_zero)
+{
+    unsigned char *mem = aoma_os_map(BYTES, AOMA_OS_USABLE);
+
+    memset(mem, 0xee, BYTES);
+    assert_true(aoma_os_purge(mem + AOMA_PAGE_BYTES, BYTES - 2 * AOMA_PAGE_BYTES));
+    assert_true(is_zero((uintptr_t)mem + AOMA_PAGE_BYTES, BYTES - 2 * AOMA_PAGE_BYTES));
+    assert_int_equal(mem[AOMA_PAGE_BYTES - 1], 0xee);
+    assert_int_equal(mem[BYTES - AOMA_PAGE_BYTES], 0xee);
+}
+
+TEST(resized_memory_keeps_its_content)
+{
+    unsigned char *mem = aoma_os_map(BYTES, AOMA_OS_USABLE);
+
+    memset(mem, 0x77, BYTES);
+    assert_true(aoma_os_resize(mem, BYTES, BYTES / 2));
+    assert_true(aoma_os_resize(mem, BYTES / 2, BYTES)); /* the place behind has just become free */
+    assert_true(is_zero((uintptr_t)mem + BYTES / 2, BYTES / 2));
+    for (size_t i = 0; i < BYTES / 2; i++)
+        assert_int_equal(mem[i], 0x77);
+}
+
+TEST(moved_memory_keeps_its_content)
+{
+    unsigned char *mem = aoma_os_map(BYTES, AOMA_OS_USABLE);
+    unsigned char *target = aoma_os_map(2 * BYTES, AOMA_OS_RESERVED);
+
+    memset(mem, 0x78, BYTES);
+    assert_true(aoma_os_move(mem, BYTES, target, 2 * BYTES));
+    for (size_t i = 0; i < BYTES; i++)
+        assert_int_equal(target[i], 0x78);
+    assert_true(is_zero((uintptr_t)target + BYTES, BYTES));
+    memset(target, 1, 2 * BYTES);
+    assert_aborts(write_and_abort_on_fault, mem, "aomalloc: internal error: fault"); /* nothing is left there */
+}
+
+TEST(errno_is_kept_by_all)
+{
+    char *mem = aoma_os_map(BYTES, AOMA_OS_USABLE);
+
+    errno = ERRNO_SENTINEL;
+    assert_null(aoma_os_map(TOO_MUCH, AOMA_OS_USABLE));
+    assert_null(aoma_os_map(TOO_MUCH, AOMA_OS_RESERVED));
+    assert_false(aoma_os_purge(mem + 1, AOMA_PAGE_BYTES));
+    assert_false(aoma_os_resize(mem, BYTES, TOO_MUCH));
+    assert_false(aoma_os_move(mem, BYTES, mem, BYTES));
+    aoma_os_unmap(mem + 1, AOMA_PAGE_BYTES); /* refused for its address */
+    assert_int_equal(errno, ERRNO_SENTINEL);
+    aoma_os_unmap(mem, BYTES);
+    assert_int_equal(errno, ERRNO_SENTINEL);
+}
