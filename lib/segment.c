@@ -307,31 +307,25 @@ static AOMA_NO_TSAN void describe(struct aoma_segment *segment, struct aoma_bank
     }
 }
 
-/* A number of our own; numbers lost to a race for a window are not used again. */
-static bool claim_number(uint32_t *number)
-{
-    if (aoma_segment_numbers() >= AOMA_MAX_SEGMENTS)
-        return false;
-    size_t old = aoma_counter_get(&numbers_taken);
-    while (!aoma_counter_cas(&numbers_taken, &old, old + 1)) {
-        if (old >= AOMA_MAX_SEGMENTS - AOMA_STATIC_SEGMENTS)
-            return false;
-    }
-    *number = AOMA_STATIC_SEGMENTS + (uint32_t)old;
-    return true;
-}
-
 static struct aoma_segment *segment_of_window(uintptr_t window)
 {
     return aoma_entry_segment(aoma_page_map_get(window));
 }
 
-/* Metadata of our own that no window has yet. */
-static struct aoma_segment *claim_segment(struct aoma_spare *spare, uint32_t *number)
+/* A number of our own, which no window has yet; NULL if there is no metadata for it. A number lost to a race for a
+ * window is not used again. */
+static struct aoma_segment *claim_segment(uint32_t *number)
 {
-    struct aoma_bank *bank = claim_number(number) ? aoma_index_require_bank(*number >> AOMA_BANK_SHIFT, spare) : NULL;
+    size_t taken = aoma_counter_get(&numbers_taken);
+    struct aoma_bank *bank;
 
-    return bank ? &bank->segment[*number % AOMA_BANK_SEGMENTS] : NULL;
+    do {
+        *number = AOMA_STATIC_SEGMENTS + (uint32_t)taken;
+        bank = *number < AOMA_MAX_SEGMENTS ? aoma_index_bank(*number >> AOMA_BANK_SHIFT) : NULL;
+        if (!bank)
+            return NULL;
+    } while (!aoma_counter_cas(&numbers_taken, &taken, taken + 1));
+    return &bank->segment[*number % AOMA_BANK_SEGMENTS];
 }
 
 /* Makes the segment the window's, unless that has one by now. The page map has room for it. */
@@ -370,21 +364,54 @@ static void own(struct aoma_segment *segment, uint64_t bits, bool pinned)
     raise_orders(segment, before, aoma_segment_free_chunks(segment));
 }
 
-static bool require_segments(uintptr_t low, uintptr_t high, struct aoma_spare *spare)
+static uint32_t count_missing_segments(uintptr_t low, uintptr_t high)
 {
-    if (!aoma_page_map_reserve(low, high, spare))
-        return false;
+    uint32_t missing = 0;
+
+    for (uintptr_t window = window_of(low); window < high; window += AOMA_SEGMENT_BYTES)
+        missing += !segment_of_window(window);
+    return missing;
+}
+
+/* Metadata for all windows, before the first of them is claimed: a window keeps its segment, whose number is used up,
+ * and an own mapping could not begin there. */
+static AOMA_NOINLINE bool require_banks(uintptr_t low, uintptr_t high, struct aoma_spare *spare)
+{
+    uint32_t bank = aoma_segment_numbers() >> AOMA_BANK_SHIFT;
+    uint32_t end = aoma_segment_numbers() + count_missing_segments(low, high);
+
+    for (; bank << AOMA_BANK_SHIFT < end; bank++) {
+        if (bank >= AOMA_BANKS || !aoma_index_require_bank(bank, spare))
+            return false;
+    }
+    return true;
+}
+
+/* False: other threads have claimed numbers meanwhile, and those that are left have no metadata yet. */
+static AOMA_NOINLINE bool claim_windows(uintptr_t low, uintptr_t high)
+{
     for (uintptr_t window = window_of(low); window < high; window += AOMA_SEGMENT_BYTES) {
         uint32_t number;
-        struct aoma_segment *segment = segment_of_window(window);
 
-        if (segment)
+        if (segment_of_window(window))
             continue;
-        segment = claim_segment(spare, &number);
+        struct aoma_segment *segment = claim_segment(&number);
         if (!segment)
             return false;
         publish_segment(segment, number, window);
     }
+    return true;
+}
+
+/* (Calls side by side, so that the stack of one does not add to that of another.) */
+AOMA_INLINE bool require_segments(uintptr_t low, uintptr_t high, struct aoma_spare *spare)
+{
+    if (!aoma_page_map_reserve(low, high, spare))
+        return false;
+    do {
+        if (!require_banks(low, high, spare))
+            return false;
+    } while (!claim_windows(low, high));
     return true;
 }
 
@@ -455,16 +482,15 @@ bool aoma_segment_overlaps(uintptr_t low, uintptr_t high)
     return false;
 }
 
-/* An upper bound on what require_segments will cut from a region while there is no mmap. */
+/* What require_segments will cut from a region while there is no mmap, and a chunk for each bank's rounding. */
 static size_t metadata_needed(uintptr_t low, uintptr_t high)
 {
     uint32_t numbers = aoma_segment_numbers();
-    size_t windows = ((high - 1) >> AOMA_SEGMENT_SHIFT) - (low >> AOMA_SEGMENT_SHIFT) + 1;
-    size_t last_bank = (numbers + windows) >> AOMA_BANK_SHIFT;
+    uint32_t end = numbers + count_missing_segments(low, high);
     size_t bytes = aoma_page_map_missing_leaves(low, high) * sizeof(struct aoma_page_map_leaf);
 
-    for (size_t bank = numbers >> AOMA_BANK_SHIFT; bank <= last_bank && bank < AOMA_BANKS; bank++) {
-        if (!aoma_index_bank((uint32_t)bank))
+    for (uint32_t bank = numbers >> AOMA_BANK_SHIFT; bank << AOMA_BANK_SHIFT < end && bank < AOMA_BANKS; bank++) {
+        if (!aoma_index_bank(bank))
             bytes += sizeof(struct aoma_bank) + AOMA_CHUNK_BYTES;
     }
     return bytes;
