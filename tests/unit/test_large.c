@@ -115,6 +115,11 @@ TEST(the_static_heap_serves_without_system_calls)
     assert_int_equal(checked_census(0).chunks_taken, 0);
 }
 
+TEST(the_static_heap_is_there_for_the_first_request_of_all)
+{
+    assert_non_null(alloc(TEST_HEAP_BYTES, 1));
+}
+
 TEST(the_heap_grows_for_an_object)
 {
     use_up_static_heap();
