@@ -50,8 +50,6 @@ TEST(fetches_return_the_value_before)
     assert_true(aoma_fetch_add_full(&word, OTHER_VALUE) == ONE_VALUE);
     assert_true(aoma_fetch_add_full(&word, 2) == UINT64_MAX);
     assert_true(aoma_load_relaxed(&word) == 1);
-    aoma_or_full(&word, OTHER_VALUE);
-    assert_true(aoma_load_relaxed(&word) == (OTHER_VALUE | 1));
 }
 
 TEST(pointers_are_swapped_whole)
@@ -101,7 +99,6 @@ static void change(void)
     values_before[0] = aoma_fetch_or_full(&word, 0x0f);
     values_before[1] = aoma_fetch_clear_full(&word, 0xf0);
     values_before[2] = aoma_fetch_add_full(&word, 0x100);
-    aoma_or_full(&word, 0x2000);
     aoma_counter_add(&counter, 5);
 }
 
@@ -115,7 +112,7 @@ static void change_otherwise(void)
 
 static void check_both_changes(void)
 {
-    CHECK(aoma_load_relaxed(&word) == (UINT64_C(0x1100) << 32 | 0x210f));
+    CHECK(aoma_load_relaxed(&word) == (UINT64_C(0x1100) << 32 | 0x010f));
     CHECK((values_before[0] & 0xffff) == 0xf0);
     CHECK((values_before[1] & 0xffff) == 0xff);
     CHECK((values_before[2] & 0xffff) == 0x0f);

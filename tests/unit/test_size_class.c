@@ -86,7 +86,7 @@ TEST(normal_runs_are_the_shortest_with_a_small_tail)
     }
 }
 
-TEST(roomy_runs_hold_more_and_need_no_more_words_than_one)
+TEST(roomy_runs_hold_more_within_the_bits_of_a_descriptor)
 {
     for (unsigned class = 0; class < AOMA_CLASSES; class ++) {
         unsigned normal = aoma_class_chunks(class, AOMA_RUN_NORMAL);
@@ -94,8 +94,7 @@ TEST(roomy_runs_hold_more_and_need_no_more_words_than_one)
         assert_true(roomy >= normal);
         assert_true(roomy <= AOMA_SEGMENT_CHUNKS);
         assert_true(is_tail_small(class, roomy));
-        if (roomy > normal)
-            assert_true(block_count(class, roomy) <= 64);
+        assert_true(block_count(class, roomy) <= BLOCKS_MAX);
     }
 }
 
@@ -107,15 +106,5 @@ TEST(minimal_runs_hold_one_block_and_no_chunk_less)
         assert_true(chunks <= aoma_class_chunks(class, AOMA_RUN_NORMAL));
         if (chunks > 1)
             assert_int_equal(block_count(class, chunks - 1), 0);
-    }
-}
-
-TEST(words_have_a_bit_for_each_block)
-{
-    for (unsigned class = 0; class < AOMA_CLASSES; class ++) {
-        size_t most = block_count(class, aoma_class_chunks(class, AOMA_RUN_ROOMY));
-        assert_true(most <= BLOCKS_MAX);
-        assert_int_equal(aoma_class_words(class), (most + 63) / 64);
-        assert_in_range(aoma_class_words(class), 1, AOMA_RUN_WORDS);
     }
 }
