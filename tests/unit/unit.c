@@ -160,7 +160,7 @@ struct aoma_run *run_of(const void *block)
 
     CHECK(segment);
     for (unsigned i = ((uintptr_t)block >> AOMA_CHUNK_SHIFT) % AOMA_SEGMENT_CHUNKS + 1; i-- > 0;) {
-        if (aoma_run_holds(&segment->run[i], (uintptr_t)block))
+        if (run_holds(&segment->run[i], (uintptr_t)block))
             return &segment->run[i];
     }
     test_fail(__FILE__, __LINE__, "a run holds the block");
@@ -171,15 +171,15 @@ void give(void *block)
     struct aoma_run *run = run_of(block);
     unsigned index;
 
-    CHECK(aoma_run_find(run, (uintptr_t)block, &index));
-    aoma_run_give(run, index, block, GIVER);
+    CHECK(run_finds(run, (uintptr_t)block, &index));
+    give_to(run, index, block);
 }
 
 unsigned take_blocks(struct aoma_run *run, unsigned class, void **blocks, unsigned max)
 {
-    unsigned word, count = 0;
+    unsigned count = 0;
 
-    while (count < max && (blocks[count] = aoma_run_take_any(run, class, &word)) != NULL)
+    while (count < max && (blocks[count] = take_any(run, class)) != NULL)
         count++;
     return count;
 }

@@ -64,7 +64,7 @@ struct aoma_census checked_census(size_t chunks_held);
 /* Chunks of no run: those that a test took to hold. */
 size_t chunks_held(void);
 
-/* ---- runs and blocks: what tests know of a descriptor ---- */
+/* ---- runs and blocks: all that tests know of descriptors and of the shape of calls ---- */
 
 static inline uintptr_t base_of(const struct aoma_run *run)
 {
@@ -105,6 +105,60 @@ static inline bool has_partial_bit(const struct aoma_run *run, unsigned class)
 {
     return aoma_load_acquire(&segment_of(run)->partial[class]) >> chunk_of(run) & 1;
 }
+
+/* Whether the run has a byte there; whether one of its blocks begins there, and its number. */
+static inline bool run_holds(const struct aoma_run *run, uintptr_t address)
+{
+    return aoma_run_holds(run, address);
+}
+
+static inline bool run_finds(const struct aoma_run *run, uintptr_t address, unsigned *index)
+{
+    return aoma_run_find(run, address, index);
+}
+
+static inline bool run_has_free(const struct aoma_run *run)
+{
+    return aoma_run_has_free(run, aoma_state_class(state_word(run)));
+}
+
+/* A free block from any word of the run; from one word, a block of another class going back at once. NULL: none. */
+static inline void *take_any(struct aoma_run *run, unsigned class)
+{
+    unsigned word;
+
+    return aoma_run_take_any(run, class, &word);
+}
+
+static inline void *take_from_word(aoma_active active, unsigned class)
+{
+    return aoma_run_take(active, class);
+}
+
+/* With many: only a run of which 1/8 is free. */
+static inline struct aoma_run *take_partial(unsigned class, bool many, struct aoma_hint *cursor)
+{
+    size_t most = aoma_class_chunks(class, AOMA_RUN_ROOMY) * AOMA_CHUNK_BYTES / aoma_class_bytes(class);
+
+    return aoma_run_take_partial(class, many ? (unsigned)most / 8 : 1, cursor);
+}
+
+static inline void give_to(struct aoma_run *run, unsigned index, void *block)
+{
+    aoma_run_give(run, index, block, GIVER);
+}
+
+static inline struct aoma_run *recent_run(void)
+{
+    return (struct aoma_run *)aoma_hint_get(&aoma_run_recent.run);
+}
+
+static inline void *heap_take(struct aoma_heap *heap, unsigned class)
+{
+    return aoma_heap_take(heap, class);
+}
+
+/* ---- the same, put together ---- */
 
 /* Of a run that is not EMPTY, nor large. */
 size_t free_blocks_of(const struct aoma_run *run);
