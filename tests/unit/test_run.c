@@ -744,8 +744,9 @@ static void check_run_gone(void)
 
     check_released(race_run);
     CHECK(checked_census(race_held).chunks_in_runs == 0);
-    CHECK(take_partial(RACE_CLASS, false, &cursor) == NULL);
-    CHECK(!has_partial_bit(race_run, RACE_CLASS));
+    unsigned class = aoma_state_class(state_word(race_run));
+    CHECK(take_partial(class, false, &cursor) == NULL);
+    CHECK(!has_partial_bit(race_run, class));
 }
 
 static void check_listed(void)
@@ -795,6 +796,22 @@ TEST(first_and_last_frees_at_once_free_the_run)
     prepare(0);
     retire();
     interleave(give_first, give_all_but_first, check_run_gone);
+}
+
+/* The run is all free only in both words together. */
+TEST(two_last_frees_in_different_words_free_the_run)
+{
+    only_group();
+    race_held = chunks_held();
+    race_run = make(SMALLEST, AOMA_RUN_NORMAL);
+    race_count = take_blocks(race_run, SMALLEST, blocks, BLOCKS_MAX);
+    void *kept = blocks[race_count / 2];
+    blocks[race_count / 2] = blocks[1];
+    blocks[1] = kept;
+    for (unsigned i = 2; i < race_count; i++)
+        give(blocks[i]);
+    retire();
+    interleave(give_first, give_second, check_run_gone);
 }
 
 /* Who took a block from a run keeps it from going; who did not gets nothing. */
