@@ -378,3 +378,47 @@ TEST(a_block_freed_during_a_refill_is_not_lost)
     blocks[count - 1] = NULL;
     interleave_sparsely(4, alloc_first, give_kept, check_kept_comes_back);
 }
+
+static aoma_active stale;
+
+static void steal(void)
+{
+    second_block = take_from_word(stale, CLASS_1K);
+}
+
+/* A run is brought for its only free block, and a late thread takes that. */
+static void *blocks_of_first_run[BLOCKS_MAX + 1];
+
+static void check_stolen_comes_back(void)
+{
+    CHECK(first_block && second_block != first_block);
+    for (unsigned i = 0; blocks_of_first_run[i]; i++)
+        give(blocks_of_first_run[i]);
+    check_kept_comes_back();
+}
+
+TEST(a_run_whose_last_block_is_stolen_during_a_refill_is_not_lost)
+{
+    aoma_segment_install_static();
+    unsigned count = empty_header(CLASS_1K);
+    stale = aoma_active_at(header_run(CLASS_1K), 0);
+    for (unsigned i = 0; i < count; i++)
+        blocks_of_first_run[i] = blocks[i];
+    blocks[empty_header(CLASS_1K)] = NULL;
+    give(blocks_of_first_run[count - 1]);
+    blocks_of_first_run[count - 1] = NULL;
+    interleave_sparsely(2, alloc_first, steal, check_stolen_comes_back);
+}
+
+static void replace_run(void)
+{
+    first_block = alloc(CLASS_64K);
+    second_block = alloc(CLASS_64K);
+}
+
+TEST(a_run_put_into_the_header_during_a_reclaim_stays)
+{
+    add_group();
+    give(alloc(CLASS_64K));
+    interleave(reclaim, replace_run, check_two_blocks);
+}

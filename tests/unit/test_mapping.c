@@ -125,14 +125,13 @@ TEST(without_mmap_there_is_none)
     assert_int_equal(faulty_os_calls(), 0);
 }
 
-/* Where no leaf of the page map is yet, and the four static ones are taken. */
-static uintptr_t far_from_all_leaves(void)
+/* The static leaves serve addresses where nothing is mapped. */
+static void use_up_static_leaves(void)
 {
     uintptr_t leaf = (uintptr_t)1 << (AOMA_SEGMENT_SHIFT + AOMA_PAGE_MAP_LEAF_BITS);
 
     for (unsigned i = 0; i < AOMA_PAGE_MAP_LEAVES_STATIC; i++)
         CHECK(aoma_page_map_reserve(i * leaf, i * leaf + 1, NULL));
-    return 9 * leaf;
 }
 
 TEST(whichever_mapping_is_refused_taking_loses_nothing)
@@ -140,7 +139,8 @@ TEST(whichever_mapping_is_refused_taking_loses_nothing)
     unsigned refused = 0;
     bool clean;
 
-    uintptr_t place = far_from_all_leaves();
+    use_up_static_leaves();
+    uintptr_t place = find_free_area(AOMA_GROUP_BYTES);
     aoma_source_enable_mmap();
     void *block = NULL;
     while (!block) {

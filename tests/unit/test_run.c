@@ -857,6 +857,25 @@ TEST(a_block_that_is_borrowed_during_the_last_free_comes_back)
     interleave(give_first, take_and_give_stale, check_run_gone);
 }
 
+static void take_stale_from_last_word(void)
+{
+    unsigned last = (count_of(race_run) - 1) / 64;
+
+    taken_block = take_from_word(aoma_active_at(race_run, last), SMALLEST);
+}
+
+/* The collector finds the block missing when it has those of the other words. */
+TEST(a_late_take_from_the_last_word_and_the_last_free_agree)
+{
+    only_group();
+    race_held = chunks_held();
+    race_run = make(SMALLEST, AOMA_RUN_NORMAL);
+    race_count = take_blocks(race_run, SMALLEST, blocks, BLOCKS_MAX);
+    retire();
+    give_all_but_first();
+    interleave(give_first, take_stale_from_last_word, check_taken_or_gone);
+}
+
 static void check_listed_or_gone(void)
 {
     if (taken_run) {
@@ -908,6 +927,33 @@ TEST(two_first_frees_at_once_list_the_run)
     interleave(give_first, give_second, check_listed);
 }
 
+static struct aoma_run *full_run;
+static void *block_of_full_run;
+
+static void give_to_full_run(void)
+{
+    give(block_of_full_run);
+}
+
+static void check_both_are_found(void)
+{
+    if (!taken_run)
+        take_listed();
+    take_listed_too();
+    CHECK((taken_run == race_run && other_run == full_run) || (taken_run == full_run && other_run == race_run));
+}
+
+TEST(a_search_does_not_undo_the_listing_of_another_run)
+{
+    prepare(3);
+    retire();
+    full_run = make(RACE_CLASS, AOMA_RUN_NORMAL);
+    take_blocks(full_run, RACE_CLASS, blocks, BLOCKS_MAX);
+    block_of_full_run = blocks[0];
+    aoma_run_retire(full_run);
+    interleave(take_listed, give_to_full_run, check_both_are_found);
+}
+
 static void check_one_found(void)
 {
     CHECK((taken_run == race_run) != (other_run == race_run));
@@ -957,6 +1003,18 @@ TEST(a_late_take_leaves_the_run_that_is_being_made_whole)
     prepare(8);
     retire();
     interleave(make_next, take_stale, check_next_is_whole);
+}
+
+/* The last block of the run is free only when the late thread has given back what it had. */
+TEST(a_late_take_from_the_next_run_and_its_last_free_agree)
+{
+    prepare(8);
+    retire();
+    make_next();
+    race_count = take_blocks(race_run, NEXT_CLASS, blocks, BLOCKS_MAX);
+    retire();
+    give_all_but_first();
+    interleave(take_stale, give_first, check_run_gone);
 }
 
 TEST(a_late_take_gives_back_what_the_next_run_lost_to_it)
