@@ -61,6 +61,8 @@ TEST(pointers_are_swapped_whole)
     assert_int_equal(aoma_ptr_load_acquire(&ptr), 0);
     assert_true(aoma_ptr_cas_full(&ptr, 0, UINTPTR_MAX));
     assert_true(aoma_ptr_load_acquire(&ptr) == UINTPTR_MAX);
+    aoma_ptr_store_relaxed(&ptr, UINTPTR_MAX / 2);
+    assert_true(aoma_ptr_load_relaxed(&ptr) == UINTPTR_MAX / 2);
 }
 
 TEST(hints_and_counters_hold_a_size)

@@ -13,6 +13,18 @@ TEST(lowest_bit_is_found_whatever_is_above)
     }
 }
 
+TEST(bits_are_counted)
+{
+    for (unsigned bit = 0; bit < 64; bit++) {
+        CHECK(aoma_count_bits(UINT64_C(1) << bit) == 1);
+        CHECK(aoma_count_bits(UINT64_MAX >> bit) == 64 - bit);
+        CHECK(aoma_count_bits(UINT64_MAX << bit) == 64 - bit);
+        CHECK(aoma_count_bits(UINT64_C(0x9249249249249249) << bit) ==
+              (unsigned)__builtin_popcountll(UINT64_C(0x9249249249249249) << bit));
+    }
+    assert_int_equal(aoma_count_bits(0), 0);
+}
+
 TEST(ceil_log2_is_the_smallest_that_suffices)
 {
     unsigned log2 = 0;

@@ -505,6 +505,28 @@ TEST(a_stale_header_takes_nothing_of_another_class)
     check_gone(run, CLASS);
 }
 
+/* It is told which block of the other class it has, to be given back. */
+TEST(a_stray_is_a_block_of_the_run_as_it_is_now)
+{
+    enum { STALE = 9, CLASS = 17 };
+    aoma_active stale;
+    void *block = NULL;
+
+    only_group();
+    struct aoma_run *run = recycle(STALE, CLASS, &stale);
+    unsigned count = count_of(run), index = BLOCKS_MAX;
+    for (unsigned i = 0; i < count; i++) {
+        assert_false(aoma_run_take(stale, STALE, &block));
+        assert_non_null(block);
+        assert_true(run_finds(run, (uintptr_t)block, &index));
+        assert_int_equal(index, i);
+        assert_true(aoma_run_in_use(run, i));
+    }
+    void *last = block;
+    assert_false(aoma_run_take(stale, STALE, &block));
+    assert_ptr_equal(block, last); /* nothing was taken */
+}
+
 TEST(a_stale_header_takes_nothing_of_a_large_object)
 {
     enum { STALE = 9 };
@@ -1022,6 +1044,26 @@ TEST(a_late_take_gives_back_what_the_next_run_lost_to_it)
     prepare(8);
     retire();
     interleave(take_stale, make_next, check_next_is_whole);
+}
+
+/* ---- the word remembered for free ---- */
+
+/* Whatever is remembered, the bit that is set is the block's. */
+TEST(a_block_is_given_to_its_word_whichever_is_remembered)
+{
+    only_group();
+    struct aoma_run *other = make(SMALLEST, AOMA_RUN_NORMAL), *run = make(SMALLEST, AOMA_RUN_NORMAL);
+    unsigned count = take_blocks(run, SMALLEST, blocks, BLOCKS_MAX);
+
+    for (unsigned i = 0; i < count; i++) {
+        aoma_recent_set(aoma_active_at(i % 3 ? run : other, i % AOMA_RUN_WORDS));
+        unsigned index = BLOCKS_MAX;
+        CHECK(run_finds(run, (uintptr_t)blocks[i], &index));
+        aoma_run_give(run, index, true, blocks[i], GIVER);
+        CHECK(!aoma_run_in_use(run, index) && free_blocks_of(run) == i + 1);
+    }
+    assert_true(aoma_run_is_idle(other) && aoma_run_is_idle(run));
+    checked_census(chunks_held());
 }
 
 /* ---- misuse ---- */

@@ -66,6 +66,9 @@ size_t chunks_held(void);
 
 /* ---- runs and blocks: all that tests know of descriptors and of the shape of calls ---- */
 
+/* Gives a block to its run, which is found by its address. AS-safe. */
+void give(void *block);
+
 static inline uintptr_t base_of(const struct aoma_run *run)
 {
     return run->base;
@@ -109,53 +112,73 @@ static inline bool has_partial_bit(const struct aoma_run *run, unsigned class)
 /* Whether the run has a byte there; whether one of its blocks begins there, and its number. */
 static inline bool run_holds(const struct aoma_run *run, uintptr_t address)
 {
-    return aoma_run_holds(run, address);
+    size_t offset;
+
+    return aoma_run_holds(run, address, &offset);
 }
 
 static inline bool run_finds(const struct aoma_run *run, uintptr_t address, unsigned *index)
 {
-    return aoma_run_find(run, address, index);
+    size_t offset;
+
+    return aoma_run_holds(run, address, &offset) && aoma_run_begins(run, offset, index);
 }
 
 static inline bool run_has_free(const struct aoma_run *run)
 {
-    return aoma_run_has_free(run, aoma_state_class(state_word(run)));
+    return aoma_run_has_free(run, false);
 }
 
-/* A free block from any word of the run; from one word, a block of another class going back at once. NULL: none. */
+static inline void give_to(struct aoma_run *run, unsigned index, void *block)
+{
+    aoma_run_give(run, index, false, block, GIVER);
+}
+
+/* What a take has answered: the block, or NULL after a stray has been given back. */
+static inline void *taken_or_null(bool taken, void *block)
+{
+    if (taken || !block)
+        return block;
+    give(block);
+    return NULL;
+}
+
+/* A free block from any word of the run, the first that has one. NULL: none. */
 static inline void *take_any(struct aoma_run *run, unsigned class)
 {
-    unsigned word;
+    aoma_active active = aoma_active_at(run, AOMA_RUN_WORDS - 1);
+    void *block = NULL;
+    bool taken = aoma_run_take_any(&active, class, false, &block);
 
-    return aoma_run_take_any(run, class, &word);
+    return taken_or_null(taken, block);
 }
 
+/* A free block from one word. NULL: none. */
 static inline void *take_from_word(aoma_active active, unsigned class)
 {
-    return aoma_run_take(active, class);
+    void *block = NULL;
+    bool taken = aoma_run_take(active, class, &block);
+
+    return taken_or_null(taken, block);
 }
 
 /* With many: only a run of which 1/8 is free. */
 static inline struct aoma_run *take_partial(unsigned class, bool many, struct aoma_hint *cursor)
 {
-    size_t most = aoma_class_chunks(class, AOMA_RUN_ROOMY) * AOMA_CHUNK_BYTES / aoma_class_bytes(class);
-
-    return aoma_run_take_partial(class, many ? (unsigned)most / 8 : 1, cursor);
-}
-
-static inline void give_to(struct aoma_run *run, unsigned index, void *block)
-{
-    aoma_run_give(run, index, block, GIVER);
+    return aoma_run_take_partial(class, many, cursor);
 }
 
 static inline struct aoma_run *recent_run(void)
 {
-    return (struct aoma_run *)aoma_hint_get(&aoma_run_recent.run);
+    return aoma_recent_run();
 }
 
 static inline void *heap_take(struct aoma_heap *heap, unsigned class)
 {
-    return aoma_heap_take(heap, class);
+    void *block = NULL;
+    bool taken = aoma_heap_take(heap, class, &block);
+
+    return taken_or_null(taken, block);
 }
 
 /* ---- the same, put together ---- */
@@ -165,9 +188,6 @@ size_t free_blocks_of(const struct aoma_run *run);
 
 /* The run that holds a block. AS-safe. */
 struct aoma_run *run_of(const void *block);
-
-/* Gives a block to its run, which is found by its address. AS-safe. */
-void give(void *block);
 
 /* Takes as many free blocks of an ACTIVE run as there are and max allows; how many. */
 unsigned take_blocks(struct aoma_run *run, unsigned class, void **blocks, unsigned max);
