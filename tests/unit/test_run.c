@@ -653,6 +653,20 @@ TEST(search_gives_up_among_many_runs_with_few_blocks)
     checked_census(chunks_held());
 }
 
+/* Else the runs behind those that it passed by would never be found, and new ones be made in their place. */
+TEST(a_search_that_gave_up_goes_on_from_there)
+{
+    struct aoma_run *runs[LISTED], *good[1], *found = NULL;
+    struct aoma_hint cursor = {0};
+
+    only_group();
+    list_runs(runs, LISTED, AOMA_RUN_ROOMY, MANY - 1);
+    list_runs(good, 1, AOMA_RUN_ROOMY, MANY);
+    for (unsigned i = 0; i < LISTED && !found; i++)
+        found = take_partial(LISTED_CLASS, true, &cursor);
+    assert_ptr_equal(found, good[0]);
+}
+
 /* ---- large objects ---- */
 
 TEST(a_large_object_is_one_block)
