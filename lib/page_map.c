@@ -5,7 +5,10 @@
 
 struct aoma_ptr aoma_page_map_root[(size_t)1 << AOMA_PAGE_MAP_ROOT_BITS];
 
-/* Leaves for the time before mmap: two for a static heap that lies across a leaf's border, the rest for regions. */
+/* The static heap's, each bound to its slot: whoever installs them, and be it many threads at once, does the same. */
+static struct aoma_page_map_leaf home_leaves[AOMA_PAGE_MAP_LEAVES_HOME];
+
+/* For regions in the time before mmap. */
 static struct aoma_page_map_leaf static_leaves[AOMA_PAGE_MAP_LEAVES_STATIC];
 static struct aoma_word static_leaves_taken; /* a bit each */
 
@@ -47,7 +50,7 @@ static bool install_leaf(struct aoma_ptr *slot, struct aoma_spare *spare)
 
 static struct aoma_ptr *root_slot(uintptr_t address)
 {
-    return &aoma_page_map_root[address >> (AOMA_SEGMENT_SHIFT + AOMA_PAGE_MAP_LEAF_BITS)];
+    return &aoma_page_map_root[address >> AOMA_PAGE_MAP_LEAF_SHIFT];
 }
 
 static struct aoma_hint *entry_of(uintptr_t address)
@@ -55,6 +58,14 @@ static struct aoma_hint *entry_of(uintptr_t address)
     struct aoma_page_map_leaf *leaf = (struct aoma_page_map_leaf *)aoma_ptr_load_acquire(root_slot(address));
 
     return &leaf->entry[(address >> AOMA_SEGMENT_SHIFT) & ((1u << AOMA_PAGE_MAP_LEAF_BITS) - 1)];
+}
+
+void aoma_page_map_reserve_home(uintptr_t low, uintptr_t high)
+{
+    struct aoma_ptr *first = root_slot(low);
+
+    for (struct aoma_ptr *slot = first; slot <= root_slot(high - 1); slot++)
+        (void)aoma_ptr_cas_full(slot, 0, (uintptr_t)&home_leaves[slot - first]);
 }
 
 bool aoma_page_map_reserve(uintptr_t low, uintptr_t high, struct aoma_spare *spare)

@@ -76,6 +76,9 @@ AOMA_INLINE size_t aoma_entry_mapping_bytes(uintptr_t entry)
     return entry & AOMA_ENTRY_MAPPING ? (size_t)(entry >> AOMA_ENTRY_SHIFT) << AOMA_PAGE_SHIFT : 0;
 }
 
+/* Makes sure that entries of the static heap can be set: always the same addresses, before any other. */
+void aoma_page_map_reserve_home(uintptr_t low, uintptr_t high);
+
 /* Makes sure that entries of [low, high) can be set; false when there is no memory for a leaf. */
 bool aoma_page_map_reserve(uintptr_t low, uintptr_t high, struct aoma_spare *spare);
 

@@ -430,8 +430,7 @@ void aoma_segment_install_static(void)
     if (aoma_hint_get(&static_installed))
         return;
     aoma_source_static_heap(&low, &high);
-    /* Cannot fail: leaves and banks for it are static. */
-    (void)aoma_page_map_reserve(low, high, NULL);
+    aoma_page_map_reserve_home(low, high);
     for (uintptr_t window = window_of(low); window < high; window += AOMA_SEGMENT_BYTES, number++) {
         struct aoma_bank *bank = aoma_index_bank(number >> AOMA_BANK_SHIFT);
 

@@ -64,11 +64,13 @@
 
 #define AOMA_WINDOW_BITS (AOMA_ADDRESS_BITS - AOMA_SEGMENT_SHIFT)
 #define AOMA_PAGE_MAP_ROOT_BITS (AOMA_WINDOW_BITS - AOMA_PAGE_MAP_LEAF_BITS)
-#define AOMA_PAGE_MAP_LEAVES_STATIC 4u
+#define AOMA_PAGE_MAP_LEAF_SHIFT (AOMA_SEGMENT_SHIFT + AOMA_PAGE_MAP_LEAF_BITS)
+#define AOMA_PAGE_MAP_LEAVES_STATIC 2u
 
 #define AOMA_STATIC_HEAP_BYTES ((size_t)AOMA_INITIAL_HEAP_KIB * AOMA_KIB)
 /* Windows the static heap may touch, wherever the linker puts it. */
 #define AOMA_STATIC_SEGMENTS ((unsigned)(AOMA_STATIC_HEAP_BYTES >> AOMA_SEGMENT_SHIFT) + 2)
+#define AOMA_PAGE_MAP_LEAVES_HOME ((unsigned)(AOMA_STATIC_HEAP_BYTES >> AOMA_PAGE_MAP_LEAF_SHIFT) + 2)
 #define AOMA_STATIC_BANKS ((AOMA_STATIC_SEGMENTS + AOMA_BANK_SEGMENTS - 1) >> AOMA_BANK_SHIFT)
 
 /* Above it no request can be met: pointer differences must stay representable, and rounding must not wrap. */

@@ -114,6 +114,37 @@ TEST(reserving_again_takes_nothing)
     assert_int_equal(aoma_page_map_missing_leaves(SOMEWHERE, SOMEWHERE + LEAF_BYTES), 0);
 }
 
+/* However many threads are in the middle of their first call: the static heap's leaves come from no common stock. */
+TEST(the_static_heap_has_leaves_when_all_others_are_taken)
+{
+    uintptr_t low, high;
+
+    for (unsigned i = 0; i < AOMA_PAGE_MAP_LEAVES_STATIC; i++)
+        assert_true(aoma_page_map_reserve(i * LEAF_BYTES, i * LEAF_BYTES + 1, NULL));
+    assert_false(aoma_page_map_reserve(SOMEWHERE, SOMEWHERE + 1, NULL));
+    aoma_source_static_heap(&low, &high);
+    for (unsigned i = 0; i < 3; i++)
+        aoma_page_map_reserve_home(low, high);
+    aoma_page_map_set(low, 8);
+    aoma_page_map_set(high - 1, 16);
+    assert_int_equal(aoma_page_map_get(low), 8);
+    assert_int_equal(aoma_page_map_get(high - 1), 16);
+}
+
+/* A static heap across the border of two leaves; again and again it is the same ones. */
+TEST(the_static_heap_may_lie_across_leaves)
+{
+    uintptr_t border = SOMEWHERE;
+
+    for (unsigned i = 0; i < 3; i++) {
+        aoma_page_map_reserve_home(border - AOMA_SEGMENT_BYTES, border + AOMA_SEGMENT_BYTES);
+        aoma_page_map_set(border - 1, 8);
+        aoma_page_map_set(border, 16);
+        assert_int_equal(aoma_page_map_get(border - 1), 8);
+        assert_int_equal(aoma_page_map_get(border), 16);
+    }
+}
+
 /* Without mmap: the static leaves, then what is cut from a region, then no more. */
 TEST(leaves_run_out_without_mmap)
 {
