@@ -21,6 +21,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 struct misuse {
     const char *function;   /* that finds it */
@@ -394,6 +395,43 @@ static void *freed_by_thread(void)
 TEST(double_free_across_threads_is_refused)
 {
     assert_refused_everywhere(freed_by_thread);
+}
+
+/* What a program does after the line is written: a handler of SIGABRT may allocate, and finds the heap as it was. */
+
+enum { BLOCKS_BESIDE = 8, BLOCKS_AFTER = 200, BYTES_BESIDE = 200 };
+
+static unsigned char *beside[BLOCKS_BESIDE];
+
+static void allocate_and_compare(int number)
+{
+    (void)number;
+    for (unsigned i = 0; i < BLOCKS_AFTER; i++)
+        memset(AO_malloc(BYTES_BESIDE), 0xee, BYTES_BESIDE);
+    for (unsigned i = 0; i < BLOCKS_BESIDE; i++)
+        for (unsigned at = 0; at < BYTES_BESIDE; at++)
+            if (i != 1 && beside[i][at] != 0x11)
+                _exit(EXIT_FAILURE);
+    _exit(EXIT_SUCCESS);
+}
+
+static void free_twice(void *unused)
+{
+    (void)unused;
+    for (unsigned i = 0; i < BLOCKS_BESIDE; i++)
+        beside[i] = allocate(BYTES_BESIDE);
+    signal(SIGABRT, allocate_and_compare);
+    AO_free(beside[1]);
+    AO_free(beside[1]);
+}
+
+TEST(double_free_leaves_the_heap_to_a_handler_of_sigabrt)
+{
+    struct child_result result;
+
+    child_run(free_twice, NULL, CHILD_STDERR_CAPTURED, &result);
+    if (!WIFEXITED(result.status) || WEXITSTATUS(result.status) != EXIT_SUCCESS)
+        fail_msg("wait status 0x%x, having written \"%s\"", (unsigned)result.status, result.output);
 }
 
 static void *freed_large(void)
