@@ -3,9 +3,9 @@
 
 /* The entry points: route by size, answer NULL, set errno. No algorithm lives here. */
 #include <errno.h>
-#include <string.h>
 
 #include "aomalloc.h"
+#include "bytes.h"
 #include "large.h"
 #include "mapping.h"
 #include "page_map.h"
@@ -61,20 +61,26 @@ static AOMA_NOINLINE void *alloc_class_refill(unsigned class, void *stray)
     return block;
 }
 
-/* *clean (may be NULL) tells whether the block is known to be zero. */
-static AOMA_NOINLINE void *alloc_large(size_t size, size_t align, bool *clean)
+/* *clean (may be NULL) tells whether the block is known to be zero. Leaves errno alone. */
+static AOMA_NOINLINE void *alloc_large_quietly(size_t size, size_t align, bool *clean)
 {
     void *block = NULL;
     bool ignored;
 
     if (!clean)
         clean = &ignored;
-
     if (size <= AOMA_MAX_REQUEST_BYTES && align <= AOMA_MAX_REQUEST_BYTES - size) {
         block = aoma_large_alloc(size, align, clean);
         if (!block && reclaim())
             block = aoma_large_alloc(size, align, clean);
     }
+    return block;
+}
+
+static AOMA_NOINLINE void *alloc_large(size_t size, size_t align, bool *clean)
+{
+    void *block = alloc_large_quietly(size, align, clean);
+
     if (!block)
         errno = ENOMEM;
     return block;
@@ -89,8 +95,20 @@ AOMA_INLINE void *alloc_class(unsigned class)
     if (aoma_unlikely(!aoma_variant_take(class, &block)))
         block = alloc_class_refill(class, block);
     if (AOMA_CHECKS_DEBUG && block)
-        memset(block, AOMA_NEW_FILL, aoma_class_bytes(class));
+        aoma_bytes_fill(block, AOMA_NEW_FILL, aoma_class_bytes(class));
     return block;
+}
+
+/* Leaves errno alone. (To read it, so as to put it back, would be a fault where there is no thread-local data yet.) */
+static void *alloc_class_quietly(unsigned class, size_t alignment)
+{
+    void *block = NULL;
+
+    if (aoma_variant_take(class, &block))
+        return block;
+    if (aoma_unlikely(block))
+        AO_free(block);
+    return alloc_class_slowly(class, alignment);
 }
 
 AOMA_EXPORT void *AO_malloc(size_t size)
@@ -117,7 +135,7 @@ AOMA_EXPORT void *AO_calloc(size_t count, size_t size)
     else
         block = alloc_large(bytes, 1, &clean);
     if (block && !clean)
-        memset(block, 0, bytes);
+        aoma_bytes_fill(block, 0, bytes);
     return block;
 }
 
@@ -129,15 +147,10 @@ AOMA_EXPORT void *AO_calloc(size_t count, size_t size)
 static void *alloc_aligned_class(size_t alignment, size_t size)
 {
     unsigned class = aoma_class_of(size > alignment ? size : alignment);
-    void *block = NULL;
 
     while ((aoma_class_bytes(class) & (alignment - 1)) != 0)
         class ++;
-    if (aoma_variant_take(class, &block))
-        return block;
-    if (aoma_unlikely(block))
-        AO_free(block);
-    return alloc_class_slowly(class, alignment);
+    return alloc_class_quietly(class, alignment);
 }
 
 AOMA_EXPORT void *AO_aligned_alloc(size_t alignment, size_t size)
@@ -208,7 +221,7 @@ static size_t block_bytes(const struct aoma_run *run)
 static AOMA_NOINLINE void fill_freed(struct place place, void *block)
 {
     if (aoma_run_in_use(place.run, place.index))
-        memset(block, AOMA_FREED_FILL, block_bytes(place.run));
+        aoma_bytes_fill(block, AOMA_FREED_FILL, block_bytes(place.run));
 }
 
 /* No block of a run: NULL, an own mapping, or wrong. */
@@ -295,33 +308,26 @@ AOMA_EXPORT size_t AO_malloc_usable_size(const void *block)
     return block_bytes(find_run(entry, block, function));
 }
 
+static void *alloc_quietly(size_t size)
+{
+    return size <= AOMA_CLASS_MAX_BYTES ? alloc_class_quietly(aoma_class_of(size), 1)
+                                        : alloc_large_quietly(size, 1, NULL);
+}
+
 /* A block that only gets shorter stays where it is rather than fail. */
 static void *move_block(void *block, size_t old_bytes, size_t size)
 {
-    int saved = errno;
-    void *moved = AO_malloc(size);
+    void *moved = alloc_quietly(size);
 
     if (moved) {
-        memcpy(moved, block, old_bytes < size ? old_bytes : size);
+        aoma_bytes_copy(moved, block, old_bytes < size ? old_bytes : size);
         AO_free(block);
     } else if (size <= old_bytes) {
-        errno = saved;
         moved = block;
+    } else {
+        errno = ENOMEM;
     }
     return moved;
-}
-
-static void *realloc_mapping(void *block, uintptr_t entry, size_t size)
-{
-    static const char function[] = "AO_realloc";
-    size_t old_bytes = aoma_mapping_bytes(block, entry, function);
-
-    if (size > AOMA_SEGMENT_BYTES && size <= AOMA_MAX_REQUEST_BYTES) {
-        void *resized = aoma_mapping_resize(block, entry, size, function);
-        if (resized)
-            return resized;
-    }
-    return move_block(block, old_bytes, size);
 }
 
 /* A shorter block stays where it is while it fills at least half of its place. */
@@ -330,22 +336,34 @@ static bool fits(size_t block_bytes, size_t size)
     return size <= block_bytes && size >= block_bytes / 2;
 }
 
+/* Where a block of a run stays as it is, or is made shorter or longer. */
+static bool resize_in_place(struct aoma_run *run, size_t old_bytes, size_t size)
+{
+    if (!aoma_run_is_large(run))
+        return fits(old_bytes, size);
+    return size > AOMA_CLASS_MAX_BYTES && size <= AOMA_MAX_REQUEST_BYTES && aoma_large_resize(run, size);
+}
+
 AOMA_EXPORT void *AO_realloc(void *block, size_t size)
 {
     static const char function[] = "AO_realloc";
+    size_t old_bytes;
 
     if (!block)
         return AO_malloc(size);
     uintptr_t entry = aoma_page_map_get((uintptr_t)block);
-    if (entry && !aoma_entry_is_segment(entry))
-        return realloc_mapping(block, entry, size);
-    struct aoma_run *run = find_run(entry, block, function);
-    size_t old_bytes = block_bytes(run);
-    if (aoma_run_is_large(run)) {
-        if (size > AOMA_CLASS_MAX_BYTES && size <= AOMA_MAX_REQUEST_BYTES && aoma_large_resize(run, size))
+    if (entry && !aoma_entry_is_segment(entry)) {
+        old_bytes = aoma_mapping_bytes(block, entry, function);
+        if (size > AOMA_SEGMENT_BYTES && size <= AOMA_MAX_REQUEST_BYTES) {
+            void *resized = aoma_mapping_resize(block, entry, size, function);
+            if (resized)
+                return resized;
+        }
+    } else {
+        struct aoma_run *run = find_run(entry, block, function);
+        old_bytes = block_bytes(run);
+        if (resize_in_place(run, old_bytes, size))
             return block;
-    } else if (fits(old_bytes, size)) {
-        return block;
     }
     return move_block(block, old_bytes, size);
 }

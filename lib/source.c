@@ -6,9 +6,8 @@
  * (added to before a mapping is made, so that threads racing for the last bytes below the limit cannot pass it
  * together).
  */
-#include <string.h>
-
 #include "atomics.h"
+#include "bytes.h"
 #include "compiler.h"
 #include "os.h"
 #include "source.h"
@@ -157,7 +156,7 @@ static void *cut_from_spare(size_t bytes, struct aoma_spare *spare)
         return NULL;
     void *mem = (void *)spare->low;
     spare->low += bytes;
-    memset(mem, 0, bytes);
+    aoma_bytes_fill(mem, 0, bytes);
     return mem;
 }
 

@@ -28,7 +28,7 @@ static struct early in_constructor = {"the first constructor", NULL, 0x33};
 static void allocate(struct early *early)
 {
     AO_free(AO_malloc(BLOCK_BYTES * 10));
-    early->block = AO_malloc(BLOCK_BYTES);
+    early->block = AO_realloc(AO_calloc(1, BLOCK_BYTES / 3), BLOCK_BYTES);
     if (!early->block)
         return;
     for (volatile unsigned char *at = early->block; at < early->block + BLOCK_BYTES; at++)
