@@ -4,10 +4,14 @@
 /*
  * The only user of libatomic_ops. Names show the order: relaxed, acquire, release, full.
  *
- * struct aoma_word is 64 bits on every host: AO_t where that has 64 bits, the double-width operations elsewhere.
- * struct aoma_ptr holds a pointer, perhaps with tag bits. Compare-and-swap updates *expected when it fails. The
- * read-modify-writes made of a CAS loop are lock-free, not wait-free: a failed round means that another thread's round
- * succeeded.
+ *   struct aoma_word        64 bits on every host: AO_t where that has 64 bits, the double-width operations elsewhere
+ *   struct aoma_ptr         a pointer, perhaps with tag bits
+ *   struct aoma_hint        a number of a pointer's size, of which any value written will do
+ *   struct aoma_small_hint  the same in 32 bits
+ *   struct aoma_counter     a count that many threads add to
+ *
+ * Compare-and-swap updates *expected when it fails. The read-modify-writes made of a CAS loop are lock-free, not
+ * wait-free: a failed round means that another thread's round succeeded.
  */
 #ifndef AOMA_ATOMICS_H
 #define AOMA_ATOMICS_H
@@ -219,8 +223,10 @@ AOMA_INLINE bool aoma_ptr_cas_full(struct aoma_ptr *ptr, uintptr_t expected, uin
     return AO_compare_and_swap_full(&ptr->bits, expected, desired);
 }
 
-/* A number of a pointer's size that several threads may write: a hint for which any of the values written will do, or
- * one changed by CAS. */
+/*
+ * A number of a pointer's size that several threads may write: a hint
+ * for which any of the values written will do, or one changed by CAS.
+ */
 struct aoma_hint {
     volatile AO_t bits;
 };

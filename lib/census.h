@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Copyright (c) The aomalloc developers */
 
-/* Counts and validates the whole heap, for tests and for the check level `expensive`. Exact while no other thread is
- * inside the library. */
+/*
+ * Counts and validates the whole heap, for tests and for the check
+ * level `expensive`. Exact while no other thread is inside the library.
+ */
 #ifndef AOMA_CENSUS_H
 #define AOMA_CENSUS_H
 

@@ -27,8 +27,10 @@
 AOMA_INLINE void aoma_prefetch_for_change(const volatile void *address)
 {
 #if defined(__x86_64__)
-    /* Not __builtin_prefetch, which avoids this instruction unless told that the processor has it; those that do not
-     * ignore it. */
+    /*
+     * Not __builtin_prefetch, which avoids this instruction unless
+     * told that the processor has it; those that do not ignore it.
+     */
     __asm__ volatile("prefetchw %0" : : "m"(*(const volatile char *)address));
 #else
     __builtin_prefetch((const void *)address, 1);

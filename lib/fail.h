@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /* Copyright (c) The aomalloc developers */
 
-/* The end of a program that misused the heap: one line on file descriptor 2, then abort(). AS-safe: no stdio, no
- * allocation. */
+/*
+ * The end of a program that misused the heap: one line on file
+ * descriptor 2, then abort(). AS-safe: no stdio, no allocation.
+ */
 #ifndef AOMA_FAIL_H
 #define AOMA_FAIL_H
 
 #include "compiler.h"
 
-/* Writes "aomalloc: FUNCTION(0xPOINTER): FAULT\n". function and fault are constant strings, together at most 100 bytes.
+/*
+ * Writes "aomalloc: FUNCTION(0xPOINTER): FAULT\n". function and fault are constant strings, together at most 100 bytes.
  */
 AOMA_COLD AOMA_NORETURN void aoma_fail(const char *function, const void *pointer, const char *fault);
 

@@ -12,26 +12,34 @@
  * aoma_index_raise.
  *
  * (1) A bit is cleared only by lower, with a CAS from a snapshot that was read before the ground was seen to have
- * nothing. (2) The thread whose change gave the ground something always bumps the word's version, even if the bit is
- * set already (appeared). If the change came after the look at the ground, then the bump comes after the snapshot:
- * either before the CAS of (1), which then fails on the version, or after it, and sets the bit again. If it came before
- * the look, lower is not called. (3) The same holds between a bank's word (now the ground) and the directory's word,
- * which lower and raise treat alike. (4) A thread that dies between its change and its raise leaves at most that one
- * run or range unseen, until the next raise in this word: every raise also sets a bit that it finds clear. The version
- * could only deceive a thread that slept in lower through exactly a multiple of 2^32 raises of one word, and the effect
- * would be that of (4).
+ *     nothing.
+ * (2) The thread whose change gave the ground something always bumps the word's version, even if the bit is set already
+ *     (appeared). If the change came after the look at the ground, then the bump comes after the snapshot: either
+ *     before the CAS of (1), which then fails on the version, or after it, and sets the bit again. If it came before
+ *     the look, lower is not called.
+ * (3) The same holds between a bank's word (now the ground) and the directory's word, which lower and raise treat
+ *     alike.
+ * (4) A thread that dies between its change and its raise leaves at most that one run or range unseen, until the next
+ *     raise in this word: every raise also sets a bit that it finds clear.
+ *
+ * The version could deceive only a thread that slept in lower through exactly a multiple of 2^32 raises of one word,
+ * and the effect would be that of (4).
  *
  * Order: raise's CAS is full, and so was the change of the ground before it; lower reads snapshot (acquire), then
- * ground, then CASes (full). Progress: raise retries only when another thread changed the word; lower never retries;
- * next runs over a bounded number of words.
+ * ground, then CASes (full).
+ *
+ * Progress: raise retries only when another thread changed the word; lower never retries; next runs over a bounded
+ * number of words.
  */
 #include "index.h"
 
 #define BITS_MASK UINT64_C(0xffffffff)
 #define VERSION_ONE (BITS_MASK + 1)
 
-/* Directory words of one directory stand together: while the heap is below 512 MiB, all searches begin in the same few
- * lines. */
+/*
+ * Directory words of one directory stand together: while the heap
+ * is below 512 MiB, all searches begin in the same few lines.
+ */
 struct directory {
     struct aoma_word present[AOMA_KEYS];
 };

@@ -35,12 +35,16 @@ AOMA_INLINE void aoma_index_raise_if(struct aoma_segment *segment, unsigned key,
 /* What aoma_index_lower needs: to be read before the segment's own word. */
 uint64_t aoma_index_snapshot(const struct aoma_segment *segment, unsigned key);
 
-/* The segment's own word had nothing for key when it was read after the snapshot: clears the bit, unless something was
- * raised since. */
+/*
+ * The segment's own word had nothing for key when it was read after
+ * the snapshot: clears the bit, unless something was raised since.
+ */
 void aoma_index_lower(struct aoma_segment *segment, unsigned key, uint64_t snapshot);
 
-/* The lowest segment number in [from, to) whose bit is set, or AOMA_INDEX_NONE. Work: one word per 512 MiB of heap, and
- * one. */
+/*
+ * The lowest segment number in [from, to) whose bit is set, or
+ * AOMA_INDEX_NONE. Work: one word per 512 MiB of heap, and one.
+ */
 uint32_t aoma_index_next(unsigned key, uint32_t from, uint32_t to);
 
 /* Banks: published by CAS, never taken away. */

@@ -2,12 +2,17 @@
 /* Copyright (c) The aomalloc developers */
 
 /*
- * Correctness: between two CASes on its entry a mapping has one holder, the block's user. free: CAS to 0, and only then
- * the memory is unmapped or kept, so an address that the kernel gives out again finds an entry of 0. resize: CAS to 0
- * as well, so a free() of the same block at the same time is caught, then a new entry where the memory is afterwards.
- * Interior entries serve only to recognise wrong pointers and overlapping regions. A slot of the cache holds one freed
- * mapping in one word, taken and put by CAS; a mapping is in one slot or in one thread's hands. A thread killed between
- * two steps loses one mapping.
+ * Correctness: between two CASes on its entry a mapping has one holder, the block's user.
+ *
+ *   free      CAS to 0, and only then the memory is unmapped or kept, so an address that the kernel gives out again
+ *             finds an entry of 0.
+ *   resize    CAS to 0 as well, so a free() of the same block at the same time is caught; then a new entry where the
+ *             memory is afterwards.
+ *   interior  these entries serve only to recognise wrong pointers and overlapping regions.
+ *   cache     a slot holds one freed mapping in one word, taken and put by CAS; a mapping is in one slot or in one
+ *             thread's hands.
+ *
+ * A thread killed between two steps loses one mapping.
  */
 #include "atomics.h"
 #include "fail.h"
@@ -16,8 +21,10 @@
 #include "source.h"
 
 #define AOMA_CACHE_SLOTS 16u
-/* A kept mapping serves requests of half its length and more; what exceeds the request by more than 1/8 of it goes
- * back. */
+/*
+ * A kept mapping serves requests of half its length and more;
+ * what exceeds the request by more than 1/8 of it goes back.
+ */
 #define AOMA_CACHE_SLACK_SHIFT 3
 #define AOMA_SLOT_PAGES_BITS 28
 #define AOMA_SLOT_PAGES_MASK (((uint64_t)1 << AOMA_SLOT_PAGES_BITS) - 1)

@@ -20,8 +20,10 @@
 /* Memory for bytes at a multiple of align (a power of two), or NULL. *clean: known to be zero. */
 void *aoma_mapping_take(size_t bytes, size_t align, bool *clean);
 
-/* entry is that of the window in which block lies, with a tag; aborts in the name of function if block is no mapping's
- * begin. */
+/*
+ * entry is that of the window in which block lies, with a tag;
+ * aborts in the name of function if block is no mapping's begin.
+ */
 void aoma_mapping_give(void *block, uintptr_t entry, const char *function);
 size_t aoma_mapping_bytes(const void *block, uintptr_t entry, const char *function);
 

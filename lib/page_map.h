@@ -91,8 +91,10 @@ bool aoma_page_map_replace(uintptr_t address, uintptr_t expected, uintptr_t entr
 /* On a reserved address of a range that the caller holds. */
 void aoma_page_map_set(uintptr_t address, uintptr_t entry);
 
-/* On reserved addresses: the entries of all windows that begin in (low, high), but for the one of low, if they are
- * expected. */
+/*
+ * On reserved addresses: the entries of all windows that begin
+ * in (low, high), but for the one of low, if they are expected.
+ */
 void aoma_page_map_change_interior(uintptr_t low, uintptr_t high, uintptr_t expected, uintptr_t entry);
 
 #endif /* AOMA_PAGE_MAP_H */

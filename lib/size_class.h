@@ -43,10 +43,12 @@ AOMA_INLINE uint32_t aoma_class_bytes(unsigned class)
     return aoma_class_bytes_table[class];
 }
 
-/* How many chunks a run is given. */
+/*
+ * How many chunks a run is given. Roomy ones are for where address space is plenty: fewer runs have more free blocks
+ * each, so headers change runs less often.
+ */
 enum aoma_run_size {
-    AOMA_RUN_ROOMY, /* where address space is plenty: fewer runs have more free blocks each, so headers change runs less
-                       often */
+    AOMA_RUN_ROOMY,   /* as many chunks as a descriptor has bits for */
     AOMA_RUN_NORMAL,  /* the fewest chunks with a small tail */
     AOMA_RUN_MINIMAL, /* when memory is short: the fewest that hold a block */
 };

@@ -2,9 +2,12 @@
 /* Copyright (c) The aomalloc developers */
 
 /*
- * Shared words: mmap_enabled (0 -> 1 once), limit_below_max (any caller; any value written will do), mapped_bytes
- * (added to before a mapping is made, so that threads racing for the last bytes below the limit cannot pass it
- * together).
+ * Shared words:
+ *
+ *   mmap_enabled     0 -> 1, once
+ *   limit_below_max  written by any caller; any value written will do
+ *   mapped_bytes     added to before a mapping is made, so that threads racing for the last bytes below the limit
+ *                    cannot pass it together
  */
 #include "atomics.h"
 #include "bytes.h"
@@ -81,8 +84,10 @@ static void *trim_to_alignment(char *mem, size_t mapped, size_t bytes, size_t al
     return mem + before;
 }
 
-/* The kernel puts mappings side by side, so after one of a multiple of align the next is aligned by itself: ask plainly
- * first. */
+/*
+ * The kernel puts mappings side by side, so after one of a multiple
+ * of align the next is aligned by itself: ask plainly first.
+ */
 AOMA_INLINE void *map_aligned(enum aoma_os_access access, size_t bytes, size_t align)
 {
     char *mem = aoma_os_map(bytes, access);

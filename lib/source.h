@@ -23,17 +23,21 @@ void aoma_source_set_limit(size_t bytes);
 /* Bytes taken with mmap and not given back. */
 size_t aoma_source_mapped_bytes(void);
 
-/* Zero-filled memory at a multiple of align (a power of two), counted against the limit; NULL if mmap is not enabled,
+/*
+ * Zero-filled memory at a multiple of align (a power of two), counted against the limit; NULL if mmap is not enabled,
  * or the limit or the kernel says no. A thread that dies inside loses at most this range of never touched address
- * space. */
+ * space.
+ */
 void *aoma_source_map(size_t bytes, size_t align);
 void aoma_source_unmap(void *mem, size_t bytes);
 
 /* Resizes what aoma_source_map gave where it is; false: nothing has changed. */
 bool aoma_source_resize(void *mem, size_t old_bytes, size_t new_bytes);
 
-/* Moving: first address space without memory at a multiple of align, or NULL; then the pages onto it (false: nothing
- * has changed). */
+/*
+ * Moving: first address space without memory at a multiple of align,
+ * or NULL; then the pages onto it (false: nothing has changed).
+ */
 void *aoma_source_reserve(size_t bytes, size_t align);
 void aoma_source_unreserve(void *mem, size_t bytes);
 bool aoma_source_move(void *mem, size_t old_bytes, void *target, size_t new_bytes);
@@ -45,8 +49,10 @@ struct aoma_spare {
     uintptr_t high;
 };
 
-/* Zero-filled memory for metadata, never given back once published: by mmap, else cut from spare (may be NULL), else
- * NULL. */
+/*
+ * Zero-filled memory for metadata, never given back once published:
+ * by mmap, else cut from spare (may be NULL), else NULL.
+ */
 void *aoma_source_metadata(size_t bytes, struct aoma_spare *spare);
 /* Gives back what lost the race to be published. */
 void aoma_source_metadata_return(void *mem, size_t bytes, struct aoma_spare *spare);

@@ -13,8 +13,10 @@
 #include "page_map.h"
 #include "segment.h"
 
-/* Looks through the static heap's segments and the first regions' (a fixed number). The descriptor of the first chunk,
- * or NULL. */
+/*
+ * Looks through the static heap's segments and the first regions'
+ * (a fixed number). The descriptor of the first chunk, or NULL.
+ */
 struct aoma_run *aoma_span_take(size_t chunks, size_t align_bytes);
 
 AOMA_INLINE struct aoma_segment *aoma_span_next_segment(const struct aoma_segment *segment)

@@ -25,8 +25,10 @@ void bench_binding_start(void);
 /* Asks the allocator to give free memory back to the operating system; false when it has no such call. */
 bool bench_binding_trim(void);
 
-/* What really serves the calls: a variant, or the file name of a library. The driver compares it with what it asked
- * for. */
+/*
+ * What really serves the calls: a variant, or the file name of
+ * a library. The driver compares it with what it asked for.
+ */
 const char *bench_binding_library(void);
 
 #endif /* BENCH_BINDING_BINDING_H */

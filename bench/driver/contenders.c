@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Copyright (c) The aomalloc developers */
 
-/* The allocators that can take part: worker binaries beside this one, and libraries of the system to preload into one
- * of them. */
+/*
+ * The allocators that can take part: worker binaries beside this
+ * one, and libraries of the system to preload into one of them.
+ */
 #include "driver.h"
 
 #include <glob.h>

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Copyright (c) The aomalloc developers */
 
-/* The table for programs: one line per workload, thread count, allocator and metric. main.c's --help documents the
- * columns. */
+/*
+ * The table for programs: one line per workload, thread count,
+ * allocator and metric. main.c's --help documents the columns.
+ */
 #include "driver.h"
 
 #include <math.h>

@@ -132,8 +132,10 @@ static uint64_t ops_so_far(void)
     return sum;
 }
 
-/* The threads run on while main looks at clock and counters at both ends: nobody waits for a last thread inside the
- * window. */
+/*
+ * The threads run on while main looks at clock and counters at
+ * both ends: nobody waits for a last thread inside the window.
+ */
 static void measure_window(unsigned time_ms, uint64_t *ns, uint64_t *ops)
 {
     sleep_ms(time_ms / 4 > 20 ? time_ms / 4 : 20); /* warm-up */

@@ -47,7 +47,8 @@ struct bench_options {
     uint64_t seed;
 };
 
-/* What a run gives; memory is in KiB above the state before the first allocation, and only there if live_kib is not 0.
+/*
+ * What a run gives; memory is in KiB above the state before the first allocation, and only there if live_kib is not 0.
  */
 struct bench_result {
     double ns_per_op;

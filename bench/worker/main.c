@@ -129,8 +129,10 @@ static void start_watchdog(unsigned seconds)
     alarm(seconds);
 }
 
-/* Should an allocator's appetite have no bound, then this process is the one to go, not some other one of the
- * machine's. */
+/*
+ * Should an allocator's appetite have no bound, then this
+ * process is the one to go, not some other one of the machine's.
+ */
 static void volunteer_for_oom_killer(void)
 {
     int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);

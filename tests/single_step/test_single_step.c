@@ -166,7 +166,8 @@ static void *stepped_realloc(void *block, size_t size)
     step_on();
     void *resized = AO_realloc(block, size);
     step_off();
-    /* The old size is in the block, and the old pattern depends on the old address: only a new one can be checked on.
+    /*
+     * The old size is in the block, and the old pattern depends on the old address: only a new one can be checked on.
      */
     return resized ? mark(resized, size) : block;
 }

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Copyright (c) The aomalloc developers */
 
-/* Random numbers that a seed repeats, usable in any thread or handler that owns the state. splitmix64 by Sebastiano
- * Vigna. */
+/*
+ * Random numbers that a seed repeats, usable in any thread or
+ * handler that owns the state. splitmix64 by Sebastiano Vigna.
+ */
 #ifndef AOMALLOC_TEST_RNG_H
 #define AOMALLOC_TEST_RNG_H
 

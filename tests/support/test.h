@@ -86,7 +86,8 @@ double test_seconds(void);
 /* AOMALLOC_TEST_LONG=1: the full counts instead of the short ones. */
 bool test_long(void);
 
-/* A sanitizer or (AOMALLOC_TEST_INSTRUMENTED=1) valgrind: slow, and what the process maps is not the library's doing.
+/*
+ * A sanitizer or (AOMALLOC_TEST_INSTRUMENTED=1) valgrind: slow, and what the process maps is not the library's doing.
  */
 bool test_instrumented(void);
 

@@ -21,7 +21,8 @@ static const char *library_of(const char *symbol)
     return info.dli_fname;
 }
 
-/* 0 unless the function comes from the library that serves malloc: glibc's malloc_trim is of no use to a preloaded one.
+/*
+ * 0 unless the function comes from the library that serves malloc: glibc's malloc_trim is of no use to a preloaded one.
  */
 static uintptr_t own_call(const char *symbol)
 {
@@ -38,8 +39,10 @@ static bool trim_glibc(uintptr_t call)
     return true;
 }
 
-/* 4096 stands for all arenas (MALLCTL_ARENAS_ALL since jemalloc 5.0); the calling thread's cache is flushed into them
- * first. */
+/*
+ * 4096 stands for all arenas (MALLCTL_ARENAS_ALL since jemalloc
+ * 5.0); the calling thread's cache is flushed into them first.
+ */
 static bool trim_jemalloc(uintptr_t call)
 {
     int (*mallctl)(const char *, void *, size_t *, void *, size_t) =

@@ -18,8 +18,10 @@
 #define RING_BLOCKS 1024u
 #define ONEWAY_STEP 256u
 
-/* head and tail count up for ever. Each side keeps a copy of the other's counter, and looks again only when it seems
- * stuck. */
+/*
+ * head and tail count up for ever. Each side keeps a copy of the
+ * other's counter, and looks again only when it seems stuck.
+ */
 struct ring {
     _Alignas(BENCH_APART_BYTES) atomic_uint tail; /* written by the allocating side */
     unsigned head_seen;

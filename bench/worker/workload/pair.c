@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Copyright (c) The aomalloc developers */
 
-/* pair: malloc(64), free of it at once. The block is not touched: what is measured is the two calls and nothing else.
+/*
+ * pair: malloc(64), free of it at once. The block is not touched: what is measured is the two calls and nothing else.
  */
 #include "harness.h"
 
