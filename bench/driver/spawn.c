@@ -144,14 +144,19 @@ static bool served_by(const char *line, const char *library)
 static void read_sample(const char *line, struct bench_sample *sample)
 {
     double live = number_of(line, "live_kib");
-    double *value = sample->value;
-    value[BENCH_NS_PER_OP] = number_of(line, "ns_per_op");
-    value[BENCH_PEAK_KIB] = number_of(line, "peak_kib");
-    value[BENCH_END_KIB] = number_of(line, "end_kib");
-    value[BENCH_TRIMMED_KIB] = number_of(line, "trimmed_kib");
-    value[BENCH_PEAK_PER_LIVE] = value[BENCH_PEAK_KIB] / live;
-    value[BENCH_END_PER_LIVE] = value[BENCH_END_KIB] / live;
-    value[BENCH_TRIMMED_PER_LIVE] = value[BENCH_TRIMMED_KIB] / live;
+    double peak = number_of(line, "peak_kib");
+    double end = number_of(line, "end_kib");
+    double trimmed = number_of(line, "trimmed_kib");
+
+    *sample = (struct bench_sample){{
+        [BENCH_NS_PER_OP] = number_of(line, "ns_per_op"),
+        [BENCH_PEAK_KIB] = peak,
+        [BENCH_END_KIB] = end,
+        [BENCH_TRIMMED_KIB] = trimmed,
+        [BENCH_PEAK_PER_LIVE] = peak / live,
+        [BENCH_END_PER_LIVE] = end / live,
+        [BENCH_TRIMMED_PER_LIVE] = trimmed / live,
+    }};
 }
 
 /* Why a worker failed, as far as it did not say so itself. */

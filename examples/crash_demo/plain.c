@@ -50,7 +50,7 @@ void crash_null_call(void)
 }
 
 /* The limit is never reached; without one a compiler may take the recursion for a bug. */
-static int overflow(volatile char *above, size_t depth)
+static int overflow(const volatile char *above, size_t depth)
 {
     volatile char frame[4096];
     frame[0] = above[0];

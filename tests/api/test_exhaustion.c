@@ -204,6 +204,7 @@ TEST(heap_does_not_fragment)
     for (unsigned long i = 0; i < replacements; i++) {
         struct numbered made = {.size = rng_size(&rng, 16, DOUBLINGS), .number = i};
         while (live + made.size > target || count == SLOTS) {
+            CHECK(count > 0);
             struct numbered *chosen = &slots[rng_below(&rng, count)];
             live -= chosen->size;
             number_take(chosen);

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { CHUNK_BYTES = 8192 };
+#define CHUNK_BYTES ((size_t)8192)
 
 #define REGION_BYTES (4 * MIB)
 
@@ -92,14 +92,14 @@ TEST(large_object_from_a_region)
 
 TEST(region_stays_inside_its_bounds)
 {
-    enum { INSET = 1234 };
+    static const size_t inset = 1234;
     struct chain chain = {0};
 
     memset(region, 0xee, sizeof region);
-    assert_added(region + INSET, sizeof region - 2 * INSET);
+    assert_added(region + inset, sizeof region - 2 * inset);
     while (chain_add(&chain, 500))
         memset((char *)chain.first + sizeof(void *), 0, AO_malloc_usable_size(chain.first) - sizeof(void *));
-    for (size_t i = 0; i < INSET; i++) {
+    for (size_t i = 0; i < inset; i++) {
         assert_int_equal(region[i], 0xee);
         assert_int_equal(region[sizeof region - 1 - i], 0xee);
     }
@@ -189,7 +189,7 @@ TEST(many_regions)
     for (size_t i = 0; i < REGIONS; i++)
         assert_added(region + i * CHUNK_BYTES * 8, CHUNK_BYTES * 7);
     chain_exhaust(&chain, CHUNK_BYTES);
-    assert_true(chain.bytes >= REGIONS * 7 * CHUNK_BYTES * 85 / 100);
+    assert_true(chain.bytes >= CHUNK_BYTES * 7 * REGIONS / 100 * 85);
     chain_free(&chain);
 }
 

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BLOCK_BYTES = 100, TOO_MUCH_IN_KIB = TEST_HEAP_KIB + 1 };
+enum { BLOCK_BYTES = 100, BIGGER_BYTES = 1000, TOO_MUCH_IN_KIB = TEST_HEAP_KIB + 1 };
 
 struct early {
     const char *when;
@@ -27,7 +27,7 @@ static struct early in_constructor = {"the first constructor", NULL, 0x33};
 /* Neither libc's functions nor thread-local data may be used yet. */
 static void allocate(struct early *early)
 {
-    AO_free(AO_malloc(BLOCK_BYTES * 10));
+    AO_free(AO_malloc(BIGGER_BYTES));
     early->block = AO_realloc(AO_calloc(1, BLOCK_BYTES / 3), BLOCK_BYTES);
     if (!early->block)
         return;

@@ -2,13 +2,14 @@
 /* Copyright (c) The aomalloc developers */
 /* Loaded before the crash handler, makes it fault inside itself: its readlink(2) writes to the null page. */
 #include <stddef.h>
+#include <stdint.h>
 #include <unistd.h>
 
-ssize_t readlink(const char *restrict path, char *restrict target, size_t bytes)
+static volatile uintptr_t nowhere;
+
+ssize_t readlink(__attribute__((unused)) const char *restrict path, __attribute__((unused)) char *restrict target,
+                 size_t bytes)
 {
-    static char *volatile nowhere;
-    (void)path;
-    (void)target;
-    nowhere[0] = (char)bytes;
+    *(volatile char *)nowhere = (char)bytes;
     return -1;
 }

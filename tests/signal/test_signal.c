@@ -228,7 +228,7 @@ static void small_stack_handler(int number)
     if (atomic_load(&over))
         return;
     int kept = errno;
-    static const size_t sizes[] = {16, 1000, 20000, 200 * 1024, 3 * 1024 * 1024};
+    static const size_t sizes[] = {16, 1000, 20000, 200 * KIB, 3 * MIB};
     unsigned long run = atomic_fetch_add(&handlers_run, 1);
     size_t size = sizes[run % (sizeof sizes / sizeof sizes[0])];
 

@@ -33,7 +33,7 @@ static bool is_zero(const unsigned char *bytes, size_t size)
     for (size_t i = 0; i < size; i++) {
         if (bytes[i])
             return false;
-        if (i == END_BYTES && size > 2 * END_BYTES)
+        if (i == END_BYTES && size / 2 > END_BYTES)
             i = size - END_BYTES;
     }
     return true;

@@ -155,8 +155,7 @@ int main(int argc, char **argv)
     for (struct test_case *test = first_test; test; test = test->next) {
         if (!is_chosen(test, argc, argv))
             continue;
-        if (count == TESTS_MAX)
-            test_fail(__FILE__, __LINE__, "fewer than TESTS_MAX tests");
+        CHECK(count < TESTS_MAX);
         tests[count++] = (struct CMUnitTest){.name = test->name, .test_func = run_in_child, .initial_state = test};
     }
     if (count == 0) {

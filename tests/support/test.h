@@ -62,7 +62,7 @@ struct test_case {
     static void test_name(void);                                                                                       \
     __attribute__((constructor)) static void test_name##_register(void)                                                \
     {                                                                                                                  \
-        static struct test_case test = {.name = #test_name, .run = test_name};                                         \
+        static struct test_case test = {.name = #test_name, .run = (test_name)};                                       \
         test_register(&test);                                                                                          \
     }                                                                                                                  \
     static void test_name(void)

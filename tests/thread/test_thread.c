@@ -17,7 +17,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
-enum { THREADS = 4, SLOTS = 512, OPERATIONS_PER_LOOK = 64 };
+enum { THREADS = 4, MANY_THREADS = 8, SLOTS = 512, OPERATIONS_PER_LOOK = 64 };
 
 static _Atomic(void *) slots[SLOTS];
 static struct exchange exchange = {.slots = slots, .slot_count = SLOTS, .min_bytes = CANARY_MIN_BYTES};
@@ -87,7 +87,7 @@ TEST(one_size_only)
 {
     exchange.min_bytes = 48;
     exchange.slot_count = 16;
-    exchange_with_threads(1, THREADS * 2);
+    exchange_with_threads(1, MANY_THREADS);
     assert_heap_is_whole();
 }
 
@@ -200,7 +200,7 @@ TEST(one_way)
 }
 
 /* Each thread enables, adds and limits while others allocate: none of it may disturb. */
-static _Alignas(8192) unsigned char region[THREADS * 2][64 * 1024];
+static _Alignas(8192) unsigned char region[MANY_THREADS][64 * 1024];
 
 static void *change_settings(void *number)
 {
@@ -218,7 +218,7 @@ static void *change_settings(void *number)
 TEST(settings_change_while_others_allocate)
 {
     exchange.doublings = 12;
-    run_threads(change_settings, THREADS * 2);
+    run_threads(change_settings, MANY_THREADS);
     exchange_clear(&exchange);
 }
 
