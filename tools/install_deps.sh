@@ -47,6 +47,7 @@ needs_of() {
         echo 'clang-tidy                                     command clang-tidy'
         echo 'clang-format                                   command clang-format'
         echo 'mandoc                                         command mandoc'
+        echo 'shellcheck                                     command shellcheck'
         ;;
     *)
         echo "install_deps.sh: no such group: $1 (build test example bench lint)" >&2

@@ -2,19 +2,19 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) The aomalloc developers
 #
-# cppcheck and clang-tidy on the library, its variants, the tests and the examples; mandoc on the man pages,
-# shellcheck where it is installed. Any finding is a failure.
-# lint.sh [BUILD_DIR]: a configured one, for its compile_commands.json.
+# Linters, with the configuration in .clang-tidy and tools/cppcheck.suppressions: cppcheck and clang-tidy on all C code,
+# mandoc on the manual pages, ShellCheck on the scripts. Any finding is a failure.
+# lint.sh [BUILD_DIR]: a configured one, for its compile_commands.json; without it build-lint is configured.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+tools/install_deps.sh build test example lint
 
 build=${1-}
 if [ -z "$build" ]; then
     build="build-lint"
-    [ -f "$build/build.ninja" ] || CC=clang CXX=clang++ meson setup "$build" >/dev/null
+    [ -f "$build/build.ninja" ] || CC=clang CXX=clang++ meson setup "$build" \
+        -Dtests=enabled -Dexamples=enabled -Dbench=enabled >/dev/null
 fi
-# Generated headers must be there.
-ninja -C "$build" >/dev/null
 
 failures=0
 run() {
@@ -27,25 +27,40 @@ run() {
     fi
 }
 
+# System headers are not read, so what they define and the sources ask for is given here.
+cppcheck_on() {
+    cppcheck --quiet --error-exitcode=1 --std=c11 --platform=unix64 --enable=warning,performance,portability \
+        --suppress=missingIncludeSystem --suppressions-list=tools/cppcheck.suppressions -j "$(nproc)" \
+        -D__GNUC__ -D__linux__ -D__x86_64__ -DUINTPTR_MAX=0xffffffffffffffffu -DAO_HAVE_compare_and_swap_full \
+        -I"$build/include" -Iinclude "$@"
+}
+
 run_cppcheck() {
-    cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c11 --enable=warning,performance,portability \
-        --suppress=missingIncludeSystem --suppress=unknownMacro -j "$(nproc)" \
-        -DAOMA_INITIAL_HEAP_KIB=2048 -DAOMA_CHECKS=0 -D__x86_64__ -D__GNUC__ -D__linux__ \
-        -Ilib -Iinclude -I"$build/include" lib variants
+    local checks variant status=0
+    for variant in variants/*/; do
+        for checks in 0 2; do
+            cppcheck_on -DAOMA_INITIAL_HEAP_KIB=2048 -DAOMA_CHECKS="$checks" -Ilib -I"$variant" lib "$variant" ||
+                status=1
+        done
+    done
+    cppcheck_on -D_GNU_SOURCE -DTEST_HEAP_KIB=2048 -DTEST_CHECKS=0 -DTEST_VARIANT='"base"' -DTEST_VERSION='"0.1.0"' \
+        -Itests/support -Ibench -Ibench/worker -Ibench/binding tests bench examples || status=1
+    return "$status"
 }
 
 run_clang_tidy() {
     local sources
-    mapfile -t sources < <(git ls-files 'lib/*.c' 'variants/**.c' 'tests/**.c' 'examples/**.c' | grep -v check_atomics)
+    mapfile -t sources < <(git ls-files '*.c')
     # Only what the build compiles; a variant of another processor is not among them.
-    python3 - "$build" "${sources[@]}" <<'EOF' |
+    python3 - "$build" "${sources[@]}" <<'END' |
 import json, os, sys
 
 with open(os.path.join(sys.argv[1], 'compile_commands.json'), encoding='utf-8') as commands:
     compiled = {os.path.realpath(os.path.join(entry['directory'], entry['file'])) for entry in json.load(commands)}
 print('\n'.join(source for source in sys.argv[2:] if os.path.realpath(source) in compiled))
-EOF
-        xargs -P "$(nproc)" -n 4 clang-tidy --quiet -p "$build" --warnings-as-errors='*' 2>/dev/null
+END
+        xargs -P "$(nproc)" -n 4 clang-tidy --quiet -p "$build" --warnings-as-errors='*' \
+            2> >(grep -Ev '^[0-9]+ warnings?( and [0-9]+ errors?)? generated' >&2)
 }
 
 run_mandoc() {
@@ -53,14 +68,11 @@ run_mandoc() {
     mandoc -T lint -W warning "$@"
 }
 
+mapfile -t pages < <(git ls-files 'man/*.[1-9]')
+mapfile -t scripts < <(git ls-files '*.sh' .ci/run)
+
 run cppcheck run_cppcheck
 run clang-tidy run_clang_tidy
-mapfile -t pages < <(git ls-files 'man/*.[1-9]' )
-if [ "${#pages[@]}" -gt 0 ]; then
-    run mandoc run_mandoc "${pages[@]}"
-fi
-if command -v shellcheck >/dev/null; then
-    mapfile -t scripts < <(git ls-files '*.sh' .ci/run)
-    run shellcheck shellcheck -x "${scripts[@]}"
-fi
+run mandoc run_mandoc "${pages[@]}"
+run ShellCheck shellcheck -x "${scripts[@]}"
 [ "$failures" -eq 0 ]
