@@ -19,6 +19,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* libatomic_ops checks the alignment of double words with assert(), which would bring stdio in. */
+#ifndef NDEBUG
+#define NDEBUG
+#endif
 #include <atomic_ops.h>
 
 #include "compiler.h"

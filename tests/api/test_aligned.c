@@ -110,9 +110,9 @@ static void assert_too_large(void)
         assert_refused(alignment, SIZE_MAX, ENOMEM);
         assert_refused(alignment, SIZE_MAX - 4095, ENOMEM);
         assert_refused(alignment, PTRDIFF_MAX, ENOMEM);
-        assert_refused(alignment, (size_t)1 << 62, ENOMEM);
+        assert_refused(alignment, (size_t)1 << IMPOSSIBLE_BIT, ENOMEM);
     }
-    for (unsigned bit = 48; bit < 64; bit++)
+    for (unsigned bit = IMPOSSIBLE_BIT; bit < SIZE_BITS; bit++)
         assert_refused((size_t)1 << bit, 100, ENOMEM);
 }
 

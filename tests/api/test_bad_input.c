@@ -181,12 +181,12 @@ static void *last_address(void)
 
 static void *kernel_address(void)
 {
-    return (void *)((uintptr_t)1 << 63);
+    return (void *)((uintptr_t)1 << (SIZE_BITS - 1));
 }
 
 static void *non_canonical_address(void)
 {
-    return (void *)((uintptr_t)0x1234 << 48 | (uintptr_t)allocate(64));
+    return (void *)((uintptr_t)0x1234 << (SIZE_BITS - 16) ^ (uintptr_t)allocate(64));
 }
 
 TEST(impossible_addresses_are_refused)

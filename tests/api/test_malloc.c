@@ -87,7 +87,7 @@ static void assert_too_large_all(void)
         assert_too_large(PTRDIFF_MAX - near_the_end[i]);
         assert_too_large((size_t)PTRDIFF_MAX + 1 + near_the_end[i]);
     }
-    for (unsigned bit = 48; bit < 64; bit++)
+    for (unsigned bit = IMPOSSIBLE_BIT; bit < SIZE_BITS; bit++)
         assert_too_large((size_t)1 << bit);
 }
 
@@ -109,6 +109,8 @@ TEST(too_large_leaves_the_heap_as_it_was)
     assert_aligned(AO_malloc(100));
 }
 
+#define HALF_MAX (SIZE_MAX >> SIZE_BITS / 2)
+
 TEST(calloc_product_that_overflows_is_enomem)
 {
     static const struct {
@@ -117,9 +119,10 @@ TEST(calloc_product_that_overflows_is_enomem)
         {SIZE_MAX, SIZE_MAX},
         {SIZE_MAX, 2},
         {SIZE_MAX / 2 + 1, 2},
-        {(size_t)1 << 32, (size_t)1 << 32},
-        {((size_t)1 << 32) + 1, (size_t)1 << 32}, /* the product modulo 2^64 is 2^32 */
-        {SIZE_MAX / 16 + 2, 16},                  /* modulo 2^64: 16 */
+        {HALF_MAX + 1, HALF_MAX + 1},
+        /* What is left of these products: HALF_MAX + 1, and 16. */
+        {HALF_MAX + 2, HALF_MAX + 1},
+        {SIZE_MAX / 16 + 2, 16},
     };
     AO_malloc_enable_mmap();
     for (size_t i = 0; i < sizeof products / sizeof products[0]; i++) {

@@ -346,6 +346,7 @@ static void large_block(void)
 
 TEST(block_of_many_chunks)
 {
+    step_require();
     step_bytes = 100 * KIB;
     once_after_each(large_block, use_a_little);
     once_after_each(large_block, use_all);

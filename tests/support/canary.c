@@ -67,7 +67,7 @@ bool canary_is_whole(const void *block)
     size_t size = canary_size(block);
 
     /* A broken stamp gives a size beyond any block: do not read there. */
-    if (size < CANARY_MIN_BYTES || size >> 32)
+    if (size < CANARY_MIN_BYTES || (uint64_t)size >> 32)
         return false;
     for (size_t offset = sizeof(struct stamp); offset < size; offset = next_offset(offset, size)) {
         uint64_t word = key + offset;

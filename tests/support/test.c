@@ -93,6 +93,12 @@ bool test_instrumented(void)
     return TEST_SANITIZED || environment_says("AOMALLOC_TEST_INSTRUMENTED");
 }
 
+void test_require_mremap(void)
+{
+    if (test_instrumented() && !TEST_SANITIZED)
+        test_skip("valgrind does not follow mremap");
+}
+
 static uint64_t now_ns(void)
 {
     struct timespec now;

@@ -93,12 +93,14 @@ TEST(one_size_only)
 
 TEST(all_sizes_with_mmap)
 {
+    test_require_mremap();
     AO_malloc_enable_mmap();
     exchange_with_threads(17, THREADS);
 }
 
 TEST(all_sizes_at_the_limit)
 {
+    test_require_mremap();
     AO_malloc_enable_mmap();
     AO_malloc_set_limit(8 * MIB);
     exchange_with_threads(17, THREADS);
@@ -107,6 +109,7 @@ TEST(all_sizes_at_the_limit)
 /* Own mappings, taken and given back at the same addresses by several threads. */
 TEST(mappings_only)
 {
+    test_require_mremap();
     AO_malloc_enable_mmap();
     exchange.min_bytes = MIB;
     exchange.slot_count = 8;
