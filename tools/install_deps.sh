@@ -6,10 +6,11 @@
 # Does nothing where all is there. On systems without apt-get it names what is missing and fails.
 set -euo pipefail
 PATH=$PATH:/usr/sbin:/sbin
+groups='build test example bench lint build32 test32'
 
 # The one place that says what is needed. A line per need: Debian packages, the first that exists is taken, then how to
 # tell that the need is met already, whoever installed it:
-#   command NAME | pkgconfig NAME | header NAME | library NAME | sanitizer
+#   command NAME | pkgconfig NAME | header NAME | library NAME | sanitizer | links32 COMPILER [LIBRARY]
 needs_of() {
     case $1 in
     build)
@@ -49,8 +50,15 @@ needs_of() {
         echo 'mandoc                                         command mandoc'
         echo 'shellcheck                                     command shellcheck'
         ;;
+    build32) # on x86-64: the library for 32 bits; libatomic_ops is needed for its headers only
+        echo 'gcc-multilib                                   links32 gcc'
+        echo 'g++-multilib                                   links32 g++'
+        ;;
+    test32)
+        echo 'libcmocka-dev:i386                             links32 gcc cmocka'
+        ;;
     *)
-        echo "install_deps.sh: no such group: $1 (build test example bench lint)" >&2
+        echo "install_deps.sh: no such group: $1 ($groups)" >&2
         return 2
         ;;
     esac
@@ -62,17 +70,19 @@ is_met() {
     pkgconfig) pkg-config --exists "$2" ;;
     header) echo "#include <$2>" | gcc -E - ;;
     library) ldconfig -p | grep -F "$2" ;;
+    links32) echo 'int main() { return 0; }' | "$2" -m32 -x c - -x none ${3:+-l"$3"} -o /dev/null ;;
     sanitizer) echo 'int main(void) { return 0; }' | clang -fsanitize=address -x c - -o /dev/null ;;
     esac >/dev/null 2>&1
 }
 
 # The packages of unmet needs, one line each, alternatives still in it.
 unmet() {
-    local group packages kind argument
+    local group packages kind arguments
     for group; do
         needs_of "$group"
-    done | sort -u | while read -r packages kind argument; do
-        is_met "$kind" "$argument" || echo "$packages"
+    done | sort -u | while read -r packages kind arguments; do
+        # shellcheck disable=SC2086 # one or two words
+        is_met "$kind" $arguments || echo "$packages"
     done
 }
 
@@ -109,6 +119,13 @@ as_root() {
     fi
 }
 
+# apt must be told before it looks at packages of another architecture, name:i386.
+add_architecture() {
+    if [[ $* == *:i386* ]] && ! dpkg --print-foreign-architectures | grep -qx i386; then
+        as_root dpkg --add-architecture i386
+    fi
+}
+
 # Names of the packages for these unmet needs; fails if one is not known to apt.
 choose_all() {
     local need
@@ -119,7 +136,7 @@ choose_all() {
 
 main() {
     local missing packages group
-    [ $# -gt 0 ] || { echo 'usage: tools/install_deps.sh GROUP... (build test example bench lint)' >&2; exit 2; }
+    [ $# -gt 0 ] || { echo "usage: tools/install_deps.sh GROUP... ($groups)" >&2; exit 2; }
     for group; do
         needs_of "$group" >/dev/null || exit
     done
@@ -129,9 +146,11 @@ main() {
         echo "install_deps.sh: no apt-get here; install what Debian calls: ${missing[*]}" >&2
         exit 1
     fi
-    # A fresh machine has no package lists; old ones may not know a package.
+    add_architecture "${missing[@]}"
+    # A fresh machine has no package lists; old ones may not know a package. A list that cannot be had matters only if
+    # a package is still unknown afterwards.
     if ! choose_all "${missing[@]}" >/dev/null; then
-        as_root apt-get -q update
+        as_root apt-get -q update || echo 'install_deps.sh: apt-get update failed in part' >&2
     fi
     if ! packages=$(choose_all "${missing[@]}"); then
         echo "install_deps.sh: apt-get does not know all of: ${missing[*]}" >&2

@@ -82,11 +82,8 @@ suite_run() {
         shift
     done
     shift
-    local cxx=g++
-    if [ "$compiler" = clang ]; then
-        cxx=clang++
-    fi
-    if CC=$compiler CXX=$cxx suite_step "$name: build" suite_build "$dir" "${options[@]}"; then
+    local cxx=${compiler/gcc/g++}
+    if CC=$compiler CXX=${cxx/clang/clang++} suite_step "$name: build" suite_build "$dir" "${options[@]}"; then
         suite_test "$name: test" "$dir" "$@"
     fi
 }
