@@ -44,6 +44,7 @@ needs_of() {
         echo 'valgrind                                       command valgrind'
         ;;
     lint)
+        echo 'git                                            command git'
         echo 'cppcheck                                       command cppcheck'
         echo 'clang-tidy                                     command clang-tidy'
         echo 'clang-format                                   command clang-format'
