@@ -17,10 +17,10 @@
  *     there or has taken it out. PARTIAL: by a set bit in partial[class] of its segment, by a thread that has just made
  *     it PARTIAL and will set the bit, or by one that has just cleared the bit and will try to activate it. FULL: by
  *     nobody but its blocks. EMPTY: by the owner of its chunks.
- * (4) Nothing gets stuck in a FULL run. Who makes a run FULL looks at the words afterwards; who makes a word nonzero, or
- *     all free, looks at the state afterwards; all these steps are full barriers, so one of both sees the other. A free
- *     that finds its word nonzero need not look: whoever made it nonzero has looked, or is about to. Likewise for the
- *     last block of a PARTIAL run: of the frees that make a word all free, the last sees the others.
+ * (4) Nothing gets stuck in a FULL run. Who makes a run FULL looks at the words afterwards; who makes a word nonzero,
+ *     or all free, looks at the state afterwards; all these steps are full barriers, so one of both sees the other. A
+ *     free that finds its word nonzero need not look: whoever made it nonzero has looked, or is about to. Likewise for
+ *     the last block of a PARTIAL run: of the frees that make a word all free, the last sees the others.
  * (5) Who changes FULL or PARTIAL to EMPTY is the collector: it takes the blocks of each word, all of a word's in one
  *     CAS. When it has them all it is the only holder, so the chunks are its own. If one is missing (a thread that
  *     overslept has just taken it), it puts back what it has, makes the run FULL, and looks again.
@@ -51,7 +51,8 @@
 
 #define FAULT_NOT_IN_USE "not in use: freed already or never handed out"
 
-_Static_assert(AOMA_CHUNK_BYTES / AOMA_UNIT_BYTES <= AOMA_RUN_WORDS * 64, "a bit for each block of the smallest class");
+_Static_assert(AOMA_CHUNK_BYTES / AOMA_UNIT_BYTES <= (size_t)AOMA_RUN_WORDS * 64,
+               "a bit for each block of the smallest class");
 
 static unsigned chunk_index(const struct aoma_run *run)
 {

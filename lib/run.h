@@ -215,13 +215,14 @@ AOMA_NOINLINE void aoma_run_settle_freed(struct aoma_run *run);
 
 /* block is not in use: aborts in the name of function. Not declared so: a call that might return can be a jump. */
 AOMA_COLD void aoma_run_fail_not_in_use(const void *block, const char *function);
-/* The same, after its bit was added to the word that had it: takes it out again, for handlers of SIGABRT that allocate. */
+/* The same, after its bit was added to the word that had it: takes it out again first, for handlers of SIGABRT that
+ * allocate. */
 AOMA_COLD void aoma_run_fail_double_free(struct aoma_word *word, uint64_t bit, const void *block, const char *function);
 
 /*
  * Gives a block back to its run; wait-free, but for what settle may have to do. recent (a constant): the run is the
- * recent one. A block that is given back twice has its bit set already; then the addition carries into other bits, which
- * is undone, and the process ends.
+ * recent one. A block that is given back twice has its bit set already; then the addition carries into other bits,
+ * which is undone, and the process ends.
  *
  * Only two changes of a word lead further: that it is not zero any more (if the run is FULL it must be listed), and
  * that all its blocks are free.

@@ -40,9 +40,10 @@ static struct aoma_counter
 
 uint32_t aoma_segment_numbers(void)
 {
+    const uint32_t most = AOMA_MAX_SEGMENTS;
     size_t numbers = AOMA_STATIC_SEGMENTS + aoma_counter_get(&numbers_taken);
 
-    return numbers < AOMA_MAX_SEGMENTS ? (uint32_t)numbers : AOMA_MAX_SEGMENTS;
+    return numbers < most ? (uint32_t)numbers : most;
 }
 
 struct aoma_segment *aoma_segment_by_number(uint32_t number)

@@ -74,15 +74,15 @@ _Static_assert(sizeof(struct aoma_run) == 128, "a shift leads from a chunk's num
  */
 struct aoma_segment {
     struct aoma_run run[AOMA_SEGMENT_CHUNKS]; /* first: free() adds an index to the segment's address, nothing else */
-    uint8_t head[AOMA_SEGMENT_CHUNKS];
+    struct aoma_word partial[AOMA_CLASSES] __attribute__((aligned(64)));
+    struct aoma_word taken __attribute__((aligned(64))); /* from here on, a line */
+    struct aoma_word dirty;
+    struct aoma_word owned;
+    struct aoma_word pinned;
     uintptr_t base;
     struct aoma_bank *bank;
     uint32_t number;
-    struct aoma_word owned;
-    struct aoma_word pinned;
-    struct aoma_word taken __attribute__((aligned(64)));
-    struct aoma_word dirty;
-    struct aoma_word partial[AOMA_CLASSES] __attribute__((aligned(64)));
+    uint8_t head[AOMA_SEGMENT_CHUNKS] __attribute__((aligned(64)));
 };
 
 /* Keys of the index: PARTIAL runs of a class, then segments with a free range of at least 2^order chunks. */

@@ -23,8 +23,8 @@
  *
  *   void aoma_variant_free(struct aoma_run *run, unsigned index, bool recent, void *block, const char *function)
  *       Takes a block back, the index-th of its run, which may be the recent one of run.h (a constant); what is left to
- *       find is a double free: it aborts in the name of function. The caller's accesses to the block happen before those of whoever gets it next. run may hold a large
- *       object.
+ *       find is a double free: it aborts in the name of function. The caller's accesses to the block happen before
+ *       those of whoever gets it next. run may hold a large object.
  *
  *   void *aoma_variant_alloc_existing(unsigned class)
  *       As refill, but only from runs that are there already: neither new runs nor address space. For requests that

@@ -177,6 +177,7 @@ struct numbered {
 
 static void number_write(const struct numbered *numbered)
 {
+    CHECK(numbered->block != NULL);
     memcpy(numbered->block, &numbered->number, sizeof numbered->number);
     memcpy((char *)numbered->block + numbered->size - sizeof numbered->number, &numbered->number,
            sizeof numbered->number);
@@ -186,6 +187,7 @@ static void number_take(const struct numbered *numbered)
 {
     const char *end = (const char *)numbered->block + numbered->size;
 
+    CHECK(numbered->block != NULL);
     CHECK(memcmp(numbered->block, &numbered->number, sizeof numbered->number) == 0);
     CHECK(memcmp(end - sizeof numbered->number, &numbered->number, sizeof numbered->number) == 0);
     AO_free(numbered->block);

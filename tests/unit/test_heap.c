@@ -135,7 +135,7 @@ TEST(refill_passes_by_an_almost_full_run_when_there_is_mmap)
     unsigned count = count_of(first), few = count / 8 - 1;
 
     assert_int_equal(chunks_of(first), aoma_class_chunks(CLASS_1K, AOMA_RUN_ROOMY));
-    void *kept[BLOCKS_MAX];
+    void *kept[BLOCKS_MAX] = {NULL};
     for (unsigned i = 0; i < count; i++)
         kept[i] = blocks[i];
     empty_header(CLASS_1K);
@@ -154,8 +154,8 @@ TEST(refill_takes_the_last_free_block_when_memory_is_short)
 {
     only_group();
     aoma_source_set_limit(0);
-    void *any = alloc(CLASS_1K), *block;
-    while ((block = alloc(CLASS_1K)) != NULL)
+    void *any = alloc(CLASS_1K);
+    while (alloc(CLASS_1K) != NULL)
         ;
     give(any);
     assert_ptr_equal(alloc(CLASS_1K), any);

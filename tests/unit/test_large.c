@@ -161,11 +161,10 @@ TEST(whichever_mapping_is_refused_nothing_is_lost)
 
     use_up_static_heap();
     aoma_source_enable_mmap();
-    size_t held = chunks_held();
     for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
         for (unsigned allowed = 0; allowed < 8; allowed++) {
             hold_all_chunks(); /* so that the heap must grow */
-            held = chunks_held();
+            size_t held = chunks_held();
             faulty_os.maps_left = allowed;
             size_t mapped = aoma_source_mapped_bytes();
             void *block = alloc(lengths[i], 1);

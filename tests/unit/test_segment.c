@@ -242,6 +242,7 @@ static void model_take(struct model *model, const struct aoma_segment *segments,
     piece->run = aoma_segment_take(n, 1, &clean);
     piece->n = n;
     CHECK((piece->run != NULL) == model_has_room(model, n));
+    CHECK(n > 0);
     if (!piece->run)
         return;
     size_t i = (size_t)(segment_of(piece->run) - segments);

@@ -17,7 +17,7 @@ struct chunks {
 
 static struct chunks taken_chunks(void)
 {
-    struct chunks chunks;
+    struct chunks chunks = {{false}};
 
     for (unsigned i = 0; i < GROUP_CHUNKS; i++)
         chunks.is_set[i] = aoma_load_acquire(&group[i / AOMA_SEGMENT_CHUNKS].taken) >> i % AOMA_SEGMENT_CHUNKS & 1;
@@ -68,7 +68,7 @@ static void give_span(struct aoma_run *run, size_t n)
 TEST(parts_end_with_their_segment)
 {
     for (unsigned first = 0; first < AOMA_SEGMENT_CHUNKS; first++) {
-        for (size_t chunks = 1; chunks < 3 * AOMA_SEGMENT_CHUNKS; chunks++) {
+        for (size_t chunks = 1; chunks < (size_t)3 * AOMA_SEGMENT_CHUNKS; chunks++) {
             size_t left = AOMA_SEGMENT_CHUNKS - first;
             CHECK(aoma_span_part(first, chunks) == (chunks < left ? chunks : left));
         }
@@ -101,7 +101,7 @@ TEST(spans_of_every_length_are_taken_whole_and_given_whole)
 
 TEST(what_is_longer_than_all_segments_together_takes_nothing)
 {
-    static const size_t lengths[] = {GROUP_CHUNKS + 1, 10 * GROUP_CHUNKS, SIZE_MAX >> AOMA_CHUNK_SHIFT};
+    static const size_t lengths[] = {GROUP_CHUNKS + 1, (size_t)10 * GROUP_CHUNKS, SIZE_MAX >> AOMA_CHUNK_SHIFT};
 
     group = only_group();
     for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++)
@@ -154,7 +154,7 @@ TEST(spans_are_aligned)
     group = only_group();
     hold(0);
     for (size_t align = 1; align <= AOMA_GROUP_BYTES; align *= 2) {
-        for (size_t n = 1; n <= 2 * AOMA_SEGMENT_CHUNKS; n += 31) {
+        for (size_t n = 1; n <= (size_t)2 * AOMA_SEGMENT_CHUNKS; n += 31) {
             struct aoma_run *run = aoma_span_take(n, align);
             CHECK(run != NULL || align == AOMA_GROUP_BYTES);
             if (!run)
