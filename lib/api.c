@@ -28,15 +28,20 @@ static bool reclaim(void)
     return aoma_mapping_flush() || runs;
 }
 
-/* A free block of a larger class is better than none; bounded by the number of classes. */
-static void *alloc_from_larger_class(unsigned class, size_t alignment)
+/*
+ * A free block of a larger class is better than none; bounded by the number of classes. Last, a run has its chunks
+ * within a segment, where a large object may lie across two.
+ */
+static AOMA_NOINLINE void *alloc_from_others(unsigned class, size_t alignment)
 {
     void *block = NULL;
 
-    while (!block && ++class < AOMA_CLASSES) {
-        if ((aoma_class_bytes(class) & (alignment - 1)) == 0)
-            block = aoma_variant_alloc_existing(class);
+    for (unsigned larger = class + 1; !block && larger < AOMA_CLASSES; larger++) {
+        if ((aoma_class_bytes(larger) & (alignment - 1)) == 0)
+            block = aoma_variant_alloc_existing(larger);
     }
+    if (!block && aoma_class_bytes(class) > AOMA_CHUNK_BYTES)
+        block = aoma_large_alloc_span(aoma_class_bytes(class), alignment);
     return block;
 }
 
@@ -47,7 +52,7 @@ static void *alloc_class_slowly(unsigned class, size_t alignment)
 
     if (aoma_unlikely(!block) && reclaim())
         block = aoma_variant_refill(class);
-    return aoma_likely(block) ? block : alloc_from_larger_class(class, alignment);
+    return aoma_likely(block) ? block : alloc_from_others(class, alignment);
 }
 
 /* stray: NULL, or a block of another class to be given back. */
@@ -88,15 +93,20 @@ static AOMA_NOINLINE void *alloc_large(size_t size, size_t align, bool *clean)
 
 /* ---- allocation ---- */
 
+AOMA_INLINE void *fill_new(void *block, size_t size)
+{
+    if (AOMA_CHECKS_DEBUG && block)
+        aoma_bytes_fill(block, AOMA_NEW_FILL, size);
+    return block;
+}
+
 AOMA_INLINE void *alloc_class(unsigned class)
 {
     void *block = NULL;
 
     if (aoma_unlikely(!aoma_variant_take(class, &block)))
         block = alloc_class_refill(class, block);
-    if (AOMA_CHECKS_DEBUG && block)
-        aoma_bytes_fill(block, AOMA_NEW_FILL, aoma_class_bytes(class));
-    return block;
+    return fill_new(block, aoma_class_bytes(class));
 }
 
 /* Leaves errno alone. (To read it, so as to put it back, would be a fault where there is no thread-local data yet.) */
@@ -117,7 +127,7 @@ AOMA_EXPORT void *AO_malloc(size_t size)
         return alloc_class(aoma_class_look_up(size));
     if (size <= AOMA_CLASS_MAX_BYTES)
         return alloc_class(aoma_class_compute(size));
-    return alloc_large(size, 1, NULL);
+    return fill_new(alloc_large(size, 1, NULL), size);
 }
 
 AOMA_EXPORT void *AO_calloc(size_t count, size_t size)
@@ -164,9 +174,9 @@ AOMA_EXPORT void *AO_aligned_alloc(size_t alignment, size_t size)
     if (alignment <= AOMA_CHUNK_BYTES && size <= AOMA_CLASS_MAX_BYTES) {
         void *block = alloc_aligned_class(alignment, size);
         if (block)
-            return block;
+            return fill_new(block, size);
     }
-    return alloc_large(size, alignment, NULL);
+    return fill_new(alloc_large(size, alignment, NULL), size);
 }
 
 /* ---- finding the run of a block ---- */
@@ -198,13 +208,12 @@ AOMA_INLINE bool find_block(uintptr_t entry, const void *block, struct place *pl
 /* Aborts; says why no block begins there. */
 static AOMA_COLD void fail_no_block(const void *block, const char *function)
 {
-    uintptr_t entry = aoma_page_map_get((uintptr_t)block);
-    size_t offset;
+    const struct aoma_segment *segment = aoma_entry_segment(aoma_page_map_get((uintptr_t)block));
+    uint64_t chunk = aoma_chunk_bits(((uintptr_t)block >> AOMA_CHUNK_SHIFT) % AOMA_SEGMENT_CHUNKS, 1);
 
-    if (!aoma_entry_is_segment(entry))
+    if (!segment || !(aoma_load_acquire(&segment->owned) & chunk))
         aoma_fail(function, block, FAULT_FOREIGN);
-    struct aoma_run *run = run_of(entry, (uintptr_t)block);
-    if (!aoma_run_holds(run, (uintptr_t)block, &offset) && !aoma_run_is_large(run))
+    if (aoma_segment_free_chunks(segment) & chunk)
         aoma_fail(function, block, FAULT_FREE_MEMORY);
     aoma_fail(function, block, FAULT_INSIDE);
 }
@@ -317,7 +326,7 @@ static void *alloc_quietly(size_t size)
 /* A block that only gets shorter stays where it is rather than fail. */
 static void *move_block(void *block, size_t old_bytes, size_t size)
 {
-    void *moved = alloc_quietly(size);
+    void *moved = fill_new(alloc_quietly(size), size);
 
     if (moved) {
         aoma_bytes_copy(moved, block, old_bytes < size ? old_bytes : size);
@@ -401,7 +410,7 @@ AOMA_EXPORT int AO_malloc_add_region(void *mem, size_t bytes)
     uintptr_t low = (uintptr_t)mem;
     uintptr_t high = low + bytes;
 
-    if (mem && high >= low && bytes >= AOMA_CHUNK_BYTES) {
+    if (mem && high >= low && bytes >= AOMA_CHUNK_BYTES && bytes >> AOMA_SEGMENT_SHIFT < AOMA_MAX_SEGMENTS) {
         aoma_segment_install_static(); /* so that it is known as part of the heap */
         high &= ~(uintptr_t)AOMA_CHUNK_MASK;
         low = (low + AOMA_CHUNK_MASK) & ~(uintptr_t)AOMA_CHUNK_MASK;

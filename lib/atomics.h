@@ -164,6 +164,20 @@ AOMA_INLINE void aoma_fence_full(void)
     AO_nop_full();
 }
 
+/*
+ * Between a full read-modify-write of one word and a load of another, where the other side does the same with the words
+ * exchanged and one of both must see the other's change. Elsewhere than on x86 libatomic_ops' full operations order
+ * everything but this.
+ */
+AOMA_INLINE void aoma_fence_after_rmw(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __asm__ volatile("" : : : "memory");
+#else
+    AO_nop_full();
+#endif
+}
+
 /* Each returns the value before. */
 AOMA_INLINE uint64_t aoma_fetch_or_full(struct aoma_word *word, uint64_t bits)
 {

@@ -19,11 +19,15 @@
  *     the look, lower is not called.
  * (3) The same holds between a bank's word (now the ground) and the directory's word, which lower and raise treat
  *     alike.
- * (4) A thread that dies between its change and its raise leaves at most that one run or range unseen, until the next
- *     raise in this word: every raise also sets a bit that it finds clear.
+ * (4) Who changes a ground that had something already does not bump, and relies on the set bit; it may be a stale one
+ *     that stands because (2)'s thread is still on its way. So lower's caller looks at the ground once more after the
+ *     bit is cleared, and raises if it has something.
+ * (5) A thread that dies between its change and its raise leaves at most that one run or range unseen, until the next
+ *     raise in this word: every raise also sets a bit that it finds clear. (To hide what others put there, a second
+ *     thread would have to die between clearing the bit and the look of (4).)
  *
  * The version could deceive only a thread that slept in lower through exactly a multiple of 2^32 raises of one word,
- * and the effect would be that of (4).
+ * and the effect would be that of (5).
  *
  * Order: raise's CAS is full, and so was the change of the ground before it; lower reads snapshot (acquire), then
  * ground, then CASes (full).
@@ -99,6 +103,7 @@ static bool raise_word(struct aoma_word *word, uint64_t bit, bool appeared)
         if (!appeared && (old & bit))
             return false;
     } while (!aoma_cas_full(word, &old, (old | bit) + VERSION_ONE));
+    aoma_fence_after_rmw(); /* pairs with lower_bank's */
     return (old & BITS_MASK) == 0;
 }
 
@@ -115,22 +120,33 @@ uint64_t aoma_index_snapshot(const struct aoma_segment *segment, unsigned key)
     return aoma_load_acquire(&segment->bank->present[key]);
 }
 
+static bool bank_has(uint32_t bank, unsigned key)
+{
+    return (aoma_load_acquire(&aoma_index_bank(bank)->present[key]) & BITS_MASK) != 0;
+}
+
 static void lower_bank(uint32_t bank, unsigned key)
 {
     struct aoma_word *word = directory_word(bank, key);
     uint64_t snapshot = aoma_load_acquire(word);
 
-    if ((aoma_load_acquire(&aoma_index_bank(bank)->present[key]) & BITS_MASK) == 0)
-        (void)aoma_cas_full(word, &snapshot, snapshot & ~bank_bit(bank));
+    if (bank_has(bank, key) || !aoma_cas_full(word, &snapshot, snapshot & ~bank_bit(bank)))
+        return;
+    aoma_fence_after_rmw(); /* pairs with raise_word's on the bank's word */
+    if (bank_has(bank, key))
+        (void)raise_word(word, bank_bit(bank), true);
 }
 
-void aoma_index_lower(struct aoma_segment *segment, unsigned key, uint64_t snapshot)
+bool aoma_index_lower(struct aoma_segment *segment, unsigned key, uint64_t snapshot)
 {
     uint64_t lowered = snapshot & ~segment_bit(segment);
 
-    if (lowered != snapshot && aoma_cas_full(&segment->bank->present[key], &snapshot, lowered) &&
-        (lowered & BITS_MASK) == 0)
+    if (lowered == snapshot || !aoma_cas_full(&segment->bank->present[key], &snapshot, lowered))
+        return false;
+    if ((lowered & BITS_MASK) == 0)
         lower_bank(bank_number(segment), key);
+    aoma_fence_after_rmw(); /* pairs with aoma_index_raise_if's */
+    return true;
 }
 
 /* The bits of word at position from and above. */

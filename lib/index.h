@@ -26,6 +26,7 @@ void aoma_index_raise(struct aoma_segment *segment, unsigned key, bool appeared)
 /* The same without a call where it would do nothing. */
 AOMA_INLINE void aoma_index_raise_if(struct aoma_segment *segment, unsigned key, bool appeared)
 {
+    aoma_fence_after_rmw(); /* the caller's change of the ground, and lower's of the bit: one of both sees the other */
     uint64_t word = aoma_load_acquire(&segment->bank->present[key]);
 
     if (appeared || !(word >> (segment->number % AOMA_BANK_SEGMENTS) & 1))
@@ -36,10 +37,10 @@ AOMA_INLINE void aoma_index_raise_if(struct aoma_segment *segment, unsigned key,
 uint64_t aoma_index_snapshot(const struct aoma_segment *segment, unsigned key);
 
 /*
- * The segment's own word had nothing for key when it was read after
- * the snapshot: clears the bit, unless something was raised since.
+ * The segment's own word had nothing for key when it was read after the snapshot: clears the bit, unless something was
+ * raised since. True: it is clear now, and the caller must look at the word again, and raise if it has something.
  */
-void aoma_index_lower(struct aoma_segment *segment, unsigned key, uint64_t snapshot);
+bool aoma_index_lower(struct aoma_segment *segment, unsigned key, uint64_t snapshot);
 
 /*
  * The lowest segment number in [from, to) whose bit is set, or

@@ -27,16 +27,17 @@ static void *from_segment(size_t chunks, size_t align, bool *clean)
     do {
         run = aoma_segment_take((unsigned)chunks, align_chunks, clean);
     } while (!run && aoma_segment_grow());
+    if (!run) /* another thread may have got the last memory that the limit allows, and use little of it */
+        run = aoma_segment_take((unsigned)chunks, align_chunks, clean);
     return run ? publish(run, chunks) : NULL;
 }
 
-static void *from_span(size_t chunks, size_t align, bool *clean)
+void *aoma_large_alloc_span(size_t bytes, size_t align)
 {
     aoma_segment_install_static();
-    struct aoma_run *run = aoma_span_take(chunks, align);
+    struct aoma_run *run = aoma_span_take(chunks_for(bytes), align);
 
-    *clean = false;
-    return run ? publish(run, chunks) : NULL;
+    return run ? publish(run, chunks_for(bytes)) : NULL;
 }
 
 void *aoma_large_alloc(size_t bytes, size_t align, bool *clean)
@@ -48,7 +49,11 @@ void *aoma_large_alloc(size_t bytes, size_t align, bool *clean)
         block = from_segment(chunks, align, clean);
     else
         block = aoma_mapping_take(bytes, align, clean);
-    return block ? block : from_span(chunks, align, clean);
+    if (!block) {
+        *clean = false;
+        block = aoma_large_alloc_span(bytes, align);
+    }
+    return block;
 }
 
 /* Only within one segment: spans stay as they are. */

@@ -16,6 +16,9 @@
 /* align is a power of two. *clean: known to be zero. NULL: no memory. */
 void *aoma_large_alloc(size_t bytes, size_t align, bool *clean);
 
+/* The same from adjacent segments, where chunks are free at the end of one and the beginning of the next; not zero. */
+void *aoma_large_alloc_span(size_t bytes, size_t align);
+
 /* Makes a large object longer or shorter where it is; false: it stays as it was. */
 bool aoma_large_resize(struct aoma_run *run, size_t bytes);
 

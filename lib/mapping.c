@@ -204,14 +204,27 @@ static void *move(void *block, size_t old_bytes, size_t new_bytes)
     return NULL;
 }
 
+/* Where the block is then; NULL: it is as it was. */
+static void *resize_or_move(void *block, size_t old_bytes, size_t new_bytes)
+{
+    if (new_bytes == old_bytes)
+        return block;
+    /* Before the page map is extended for a length that will not come about: what that takes is never given back. */
+    if (new_bytes > old_bytes && !aoma_source_may_take(new_bytes - old_bytes))
+        return NULL;
+    if (can_enter(block, new_bytes) && aoma_source_resize(block, old_bytes, new_bytes))
+        return block;
+    return move(block, old_bytes, new_bytes);
+}
+
 void *aoma_mapping_resize(void *block, uintptr_t entry, size_t bytes, const char *function)
 {
     size_t new_bytes = round_to_page(bytes);
     size_t old_bytes = leave(block, entry, function);
-    void *resized = block;
+    void *resized = resize_or_move(block, old_bytes, new_bytes);
 
-    if (new_bytes != old_bytes && !(can_enter(block, new_bytes) && aoma_source_resize(block, old_bytes, new_bytes)))
-        resized = move(block, old_bytes, new_bytes);
+    if (!resized && aoma_mapping_flush())
+        resized = resize_or_move(block, old_bytes, new_bytes);
     if (resized)
         enter(resized, new_bytes);
     else

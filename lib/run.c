@@ -167,8 +167,8 @@ struct aoma_run *aoma_run_make(unsigned class, enum aoma_run_size size)
     aoma_hint_set(&run->blocks_bytes, count * bytes);
     set_heads(run, chunks);
     publish_state(run, AOMA_RUN_ACTIVE, class, count);
-    for (unsigned i = 0; i < words_for(count); i++)
-        aoma_store_release(&run->free[i], aoma_blocks_mask(count, i)); /* after the state: see aoma_run_take */
+    for (unsigned i = 0; i < AOMA_RUN_WORDS; i++) /* after the state: see aoma_run_take */
+        aoma_store_release(&run->free[i], i < words_for(count) ? aoma_blocks_mask(count, i) : 0);
     return run;
 }
 
@@ -265,9 +265,11 @@ static bool collect_and_release(struct aoma_run *run, uint64_t before)
  */
 void aoma_run_settle(struct aoma_run *run)
 {
+    aoma_fence_after_rmw();
     uint64_t state = aoma_load_acquire(&run->state);
 
     while (aoma_state_of(state) == AOMA_RUN_FULL || aoma_state_of(state) == AOMA_RUN_PARTIAL) {
+        aoma_fence_after_rmw(); /* pairs with aoma_run_give's, whose addition a look at the words must see or be seen by */
         struct survey free = survey_free(run, aoma_state_count(state));
         uint64_t before = state;
 
@@ -277,7 +279,7 @@ void aoma_run_settle(struct aoma_run *run)
                     return;
                 state = aoma_load_acquire(&run->state);
             }
-        } else if (free.any && aoma_state_of(before) == AOMA_RUN_FULL) {
+        } else if (free.any && aoma_state_of(before) == AOMA_RUN_FULL && aoma_state_class(before) < AOMA_CLASSES) {
             if (aoma_cas_full(&run->state, &state, next_state(before, AOMA_RUN_PARTIAL))) {
                 set_partial_bit(run->segment, chunk_index(run), aoma_state_class(before));
                 state = aoma_load_acquire(&run->state);
@@ -301,12 +303,13 @@ static unsigned count_of(const struct aoma_run *run)
     return aoma_state_count(aoma_load_acquire(&run->state));
 }
 
-/* Whether a word is worth going to. */
-static bool is_worth(const struct aoma_word *word, unsigned count, bool choosy)
+/* Whether a word is worth going to. count: blocks of the run. */
+static bool is_worth(const struct aoma_run *run, unsigned word, unsigned count, bool choosy)
 {
-    uint64_t free = aoma_load_relaxed(word);
+    uint64_t free = aoma_load_relaxed(&run->free[word]);
+    unsigned blocks = count - 64 * word < 64 ? count - 64 * word : 64;
 
-    return free && (!choosy || aoma_count_bits(free) >= (count < 64 ? count : 64) >> AOMA_RUN_WORTH_SHIFT);
+    return free && (!choosy || aoma_count_bits(free) >= blocks >> AOMA_RUN_WORTH_SHIFT);
 }
 
 bool aoma_run_take_any(aoma_active *active, unsigned class, bool choosy, void **block)
@@ -318,7 +321,7 @@ bool aoma_run_take_any(aoma_active *active, unsigned class, bool choosy, void **
 
     for (unsigned i = 0; i < words && !*block; i++) {
         word = word + 1 < words ? word + 1 : 0;
-        if (is_worth(&run->free[word], count, choosy)) {
+        if (is_worth(run, word, count, choosy)) {
             *active = aoma_active_at(run, word);
             if (aoma_run_take(*active, class, block))
                 return true;
@@ -355,7 +358,7 @@ bool aoma_run_has_free(const struct aoma_run *run, bool choosy)
     unsigned count = count_of(run);
 
     for (unsigned i = 0; i < words_for(count); i++) {
-        if (is_worth(&run->free[i], count, choosy))
+        if (is_worth(run, i, count, choosy))
             return true;
     }
     return false;
@@ -430,9 +433,10 @@ static struct aoma_run *search_segments(uint32_t from, uint32_t end, struct sear
         uint64_t snapshot = aoma_index_snapshot(segment, key);
 
         run = take_partial_in(segment, 0, search);
-        if (!run && aoma_load_acquire(&segment->partial[search->class]) == 0)
-            aoma_index_lower(segment, key, snapshot);
-        else if (!run)
+        if (!run && aoma_load_acquire(&segment->partial[search->class]) == 0) {
+            if (aoma_index_lower(segment, key, snapshot) && aoma_load_acquire(&segment->partial[search->class]))
+                aoma_index_raise(segment, key, true);
+        } else if (!run)
             aoma_hint_set(search->cursor, (size_t)from << AOMA_SEGMENT_CHUNKS_SHIFT);
     }
     return run;

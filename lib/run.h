@@ -246,6 +246,7 @@ AOMA_INLINE void aoma_run_give(struct aoma_run *run, unsigned index, bool recent
     /* In a word before the last, blocks may look all free here when they are not: settle looks again. */
     if (aoma_likely(before != 0 && ((before + bit) | unused) != ~(uint64_t)0))
         return;
+    aoma_fence_after_rmw(); /* pairs with aoma_run_retire's and aoma_run_settle's */
     if (!(aoma_load_acquire(&run->state) & AOMA_RUN_ACTIVE))
         aoma_run_settle_freed(run);
 }

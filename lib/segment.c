@@ -167,8 +167,10 @@ static struct aoma_run *try_segment(uint32_t number, unsigned order, unsigned n,
     uint64_t snapshot = aoma_index_snapshot(segment, AOMA_KEY_FREE(order));
     struct aoma_run *run = take_from(segment, n, align, clean);
 
-    if (!run && !range_starts(aoma_segment_free_chunks(segment), 1u << order))
-        aoma_index_lower(segment, AOMA_KEY_FREE(order), snapshot);
+    if (!run && !range_starts(aoma_segment_free_chunks(segment), 1u << order) &&
+        aoma_index_lower(segment, AOMA_KEY_FREE(order), snapshot) &&
+        range_starts(aoma_segment_free_chunks(segment), 1u << order))
+        aoma_index_raise(segment, AOMA_KEY_FREE(order), true);
     return run;
 }
 
@@ -213,8 +215,9 @@ bool aoma_segment_take_at(struct aoma_segment *segment, unsigned first, unsigned
 
 static void give_bits(struct aoma_segment *segment, uint64_t bits)
 {
-    uint64_t owned = aoma_load_acquire(&segment->owned);
-    uint64_t before = owned & ~aoma_fetch_clear_full(&segment->taken, bits);
+    uint64_t taken_before = aoma_fetch_clear_full(&segment->taken, bits);
+    aoma_fence_after_rmw(); /* pairs with own's: of two that join ranges one sees both */
+    uint64_t before = aoma_load_acquire(&segment->owned) & ~taken_before;
 
     if (AOMA_CHECKS_EXPENSIVE)
         check_segment(segment);
@@ -235,7 +238,34 @@ void aoma_segment_give(struct aoma_segment *segment, unsigned first, unsigned n)
 
 /* ---- purging ---- */
 
-/* Takes the first range of free chunks that are dirty and may be purged; its bits, or 0. (Not inlined: stack, see
+static void *chunk_address(const struct aoma_segment *segment, uint64_t range)
+{
+    return (void *)(segment->base + ((uintptr_t)aoma_lowest_bit(range) << AOMA_CHUNK_SHIFT));
+}
+
+/* All chunks of the pages that have one of these. Where a page is no larger than a chunk, the chunks themselves. */
+static uint64_t pages_of(uint64_t bits)
+{
+    uint64_t pages = 0;
+
+    if (AOMA_PAGE_CHUNKS == 1)
+        return bits;
+    for (unsigned first = 0; first < AOMA_SEGMENT_CHUNKS; first += AOMA_PAGE_CHUNKS) {
+        if (bits & aoma_chunk_bits(first, AOMA_PAGE_CHUNKS))
+            pages |= aoma_chunk_bits(first, AOMA_PAGE_CHUNKS);
+    }
+    return pages;
+}
+
+/* Those of the chunks that make up whole pages. */
+static uint64_t whole_pages(uint64_t bits)
+{
+    for (unsigned step = 1; step < AOMA_PAGE_CHUNKS; step *= 2)
+        bits &= bits >> step;
+    return pages_of(bits & aligned_positions(AOMA_PAGE_CHUNKS));
+}
+
+/* Takes the first range of free pages with chunks that are dirty and may be purged; its bits, or 0. (Not inlined: stack, see
  * docs/design.md.) */
 static AOMA_NOINLINE uint64_t take_purgeable(struct aoma_segment *segment, uint64_t among)
 {
@@ -243,8 +273,8 @@ static AOMA_NOINLINE uint64_t take_purgeable(struct aoma_segment *segment, uint6
     uint64_t range;
 
     do {
-        uint64_t bits = among & ~taken & aoma_load_acquire(&segment->owned) & aoma_load_acquire(&segment->dirty) &
-                        ~aoma_load_acquire(&segment->pinned);
+        uint64_t free = aoma_load_acquire(&segment->owned) & ~taken & ~aoma_load_acquire(&segment->pinned);
+        uint64_t bits = among & whole_pages(free) & pages_of(free & aoma_load_acquire(&segment->dirty));
         if (!bits)
             return 0;
         unsigned first = aoma_lowest_bit(bits);
@@ -265,13 +295,13 @@ size_t aoma_segment_purge(struct aoma_segment *segment)
     uint64_t range;
 
     while (among && (range = take_purgeable(segment, among)) != 0) {
-        unsigned first = aoma_lowest_bit(range);
-        size_t bytes = count_bits(range) << AOMA_CHUNK_SHIFT;
+        /* Now that the range is ours: another thread may have purged it since take_purgeable looked. */
+        uint64_t dirty = aoma_load_acquire(&segment->dirty) & range;
 
-        if (aoma_os_purge((void *)(segment->base + ((uintptr_t)first << AOMA_CHUNK_SHIFT)), bytes)) {
-            aoma_fetch_clear_full(&segment->dirty, range);
-            aoma_segment_count_dirty_free(0, bytes);
-            purged += bytes;
+        if (dirty && aoma_os_purge(chunk_address(segment, range), count_bits(range) << AOMA_CHUNK_SHIFT)) {
+            aoma_fetch_clear_full(&segment->dirty, dirty);
+            aoma_segment_count_dirty_free(0, count_bits(dirty) << AOMA_CHUNK_SHIFT);
+            purged += count_bits(dirty) << AOMA_CHUNK_SHIFT;
         }
         give_bits(segment, range);
         among &= ~(range | (range - 1)); /* upwards only, so the loop ends whatever others do */
@@ -361,7 +391,9 @@ static void own(struct aoma_segment *segment, uint64_t bits, bool pinned)
         aoma_fetch_or_full(&segment->pinned, bits);
         aoma_fetch_or_full(&segment->dirty, bits);
     }
-    uint64_t before = aoma_fetch_or_full(&segment->owned, bits) & ~aoma_load_acquire(&segment->taken);
+    uint64_t owned_before = aoma_fetch_or_full(&segment->owned, bits);
+    aoma_fence_after_rmw(); /* pairs with give_bits' */
+    uint64_t before = owned_before & ~aoma_load_acquire(&segment->taken);
     raise_orders(segment, before, aoma_segment_free_chunks(segment));
 }
 
@@ -381,8 +413,10 @@ static AOMA_NOINLINE bool require_banks(uintptr_t low, uintptr_t high, struct ao
     uint32_t bank = aoma_segment_numbers() >> AOMA_BANK_SHIFT;
     uint32_t end = aoma_segment_numbers() + count_missing_segments(low, high);
 
+    if (end > AOMA_MAX_SEGMENTS)
+        return false;
     for (; bank << AOMA_BANK_SHIFT < end; bank++) {
-        if (bank >= AOMA_BANKS || !aoma_index_require_bank(bank, spare))
+        if (!aoma_index_require_bank(bank, spare))
             return false;
     }
     return true;
@@ -502,8 +536,11 @@ bool aoma_segment_add_region(uintptr_t low, uintptr_t high)
 
     if (!aoma_source_mmap_enabled() && metadata_needed(low, high) + AOMA_CHUNK_BYTES > high - low)
         return false;
-    if (!require_segments(low, high, &spare))
+    if (require_segments(low, high, &spare))
+        own_range(spare.low, high, true);
+    else if (spare.low == low)
         return false;
-    own_range(spare.low, high, true);
+    /* What was cut off and published is in use for ever, even if another thread then took the last that was missing:
+     * the region is ours, be it for nothing. */
     return true;
 }

@@ -49,6 +49,14 @@ size_t aoma_source_mapped_bytes(void)
     return aoma_hint_get(&mapped_bytes);
 }
 
+bool aoma_source_may_take(size_t bytes)
+{
+    size_t limit = SIZE_MAX - aoma_hint_get(&limit_below_max);
+    size_t mapped = aoma_hint_get(&mapped_bytes);
+
+    return mapped <= limit && bytes <= limit - mapped;
+}
+
 /* Reserves room below the limit; false if there is none. */
 static bool account(size_t bytes)
 {

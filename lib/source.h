@@ -31,6 +31,9 @@ size_t aoma_source_mapped_bytes(void);
 void *aoma_source_map(size_t bytes, size_t align);
 void aoma_source_unmap(void *mem, size_t bytes);
 
+/* Whether the limit leaves so many bytes: a hint. */
+bool aoma_source_may_take(size_t bytes);
+
 /* Resizes what aoma_source_map gave where it is; false: nothing has changed. */
 bool aoma_source_resize(void *mem, size_t old_bytes, size_t new_bytes);
 

@@ -26,6 +26,9 @@
 #define AOMA_CHUNK_BYTES ((size_t)1 << AOMA_CHUNK_SHIFT) /* 8 KiB */
 #define AOMA_CHUNK_MASK (AOMA_CHUNK_BYTES - 1)
 
+/* Chunks that share a page where that is larger. */
+#define AOMA_PAGE_CHUNKS (AOMA_PAGE_SHIFT > AOMA_CHUNK_SHIFT ? 1u << (AOMA_PAGE_SHIFT - AOMA_CHUNK_SHIFT) : 1u)
+
 /* A segment is one aligned window of address space: 64 chunks, a bit each in its words. */
 #define AOMA_SEGMENT_CHUNKS_SHIFT 6
 #define AOMA_SEGMENT_CHUNKS (1u << AOMA_SEGMENT_CHUNKS_SHIFT)

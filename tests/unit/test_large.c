@@ -2,6 +2,7 @@
 /* Copyright (c) The aomalloc developers */
 
 #include "unit.h"
+#include "interleave.h"
 #include "faulty_os.h"
 #include "rng.h"
 
@@ -240,4 +241,35 @@ TEST(an_object_of_several_segments_stays_as_it_is)
     assert_int_equal(chunks_of(run), 3 * AOMA_SEGMENT_CHUNKS);
     give(block);
     checked_census(chunks_held());
+}
+
+/* ---- two at the limit, which admits one more group with room for both ---- */
+
+/* While one is mapping the group the other may find nothing; but who does not find it any more finds room in it. */
+
+static void *first_large;
+
+static void alloc_first_large(void)
+{
+    bool clean;
+    first_large = aoma_large_alloc((size_t)200 * 1024, 1, &clean);
+}
+
+static void alloc_second_large(void)
+{
+    bool clean;
+    (void)aoma_large_alloc((size_t)200 * 1024, 1, &clean);
+}
+
+static void check_both_large(void)
+{
+    CHECK(first_large);
+}
+
+TEST(who_was_beaten_to_the_last_group_gets_memory_from_it)
+{
+    (void)add_group(); /* so that page map and bank are there */
+    hold_all_chunks();
+    aoma_source_set_limit(aoma_source_mapped_bytes() + AOMA_GROUP_BYTES);
+    interleave(alloc_first_large, alloc_second_large, check_both_large);
 }

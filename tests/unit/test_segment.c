@@ -932,3 +932,89 @@ TEST(chunk_bits_are_as_many_as_stated)
         }
     }
 }
+
+/* ---- what others gave is found although a thread stops ---- */
+
+static struct aoma_segment *shared;
+static struct aoma_run *found;
+
+static void take_one(void)
+{
+    bool clean;
+
+    found = aoma_segment_take(1, 1, &clean);
+}
+
+/* One thread has given its chunk and stops before it tells the index; another gives a second one, and that is all. */
+static void give_and_stop_then_give(void)
+{
+    aoma_fetch_clear_full(&shared->taken, 1);
+    aoma_segment_give(shared, 1, 1);
+}
+
+static void check_that_one_is_found(void)
+{
+    bool clean;
+
+    CHECK(found || aoma_segment_take(1, 1, &clean));
+}
+
+/* The search lowers a bit that is stale when it begins. */
+TEST(a_stopped_giver_hides_only_its_own)
+{
+    bool clean;
+
+    shared = only_group();
+    for (unsigned i = 0; i < AOMA_GROUP_SEGMENTS; i++)
+        hold_segment(shared + i);
+    CHECK(aoma_segment_take(1, 1, &clean) == NULL);
+    aoma_segment_give(shared, 5, 1);
+    CHECK(aoma_segment_take_at(shared, 5, 1));
+    interleave(take_one, give_and_stop_then_give, check_that_one_is_found);
+}
+
+static struct aoma_segment *purged;
+
+static void purge_it(void)
+{
+    (void)aoma_segment_purge(purged);
+}
+
+static void check_dirty_sum(void)
+{
+    CHECK(aoma_segment_dirty_free_bytes() == AOMA_CHUNK_BYTES); /* the other segment's */
+}
+
+TEST(two_purges_of_a_range_count_it_once)
+{
+    purged = only_group();
+    CHECK(aoma_segment_take_at(purged, 3, 1) && aoma_segment_take_at(purged + 1, 3, 1));
+    size_t before = aoma_segment_dirty_free_bytes();
+    CHECK(before == 0);
+    aoma_segment_give(purged, 3, 1);
+    aoma_segment_give(purged + 1, 3, 1);
+    interleave(purge_it, purge_it, check_dirty_sum);
+}
+
+static uintptr_t second_region;
+
+static void give_chunk_of_first_region(void)
+{
+    aoma_segment_give(purged, 0, 1);
+}
+
+static void add_second_region(void)
+{
+    CHECK(aoma_segment_add_region(second_region, second_region + AOMA_CHUNK_BYTES));
+}
+
+TEST(giving_beside_a_region_that_is_just_added_misses_no_order)
+{
+    use_up_static_heap();
+    uintptr_t area = map_area(AOMA_GROUP_BYTES);
+    CHECK(aoma_segment_add_region(area, area + AOMA_CHUNK_BYTES));
+    purged = aoma_entry_segment(aoma_page_map_get(area));
+    CHECK(purged && aoma_segment_take_at(purged, 0, 1));
+    second_region = area + AOMA_CHUNK_BYTES;
+    interleave(give_chunk_of_first_region, add_second_region, check_index);
+}
