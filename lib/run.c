@@ -269,7 +269,7 @@ void aoma_run_settle(struct aoma_run *run)
     uint64_t state = aoma_load_acquire(&run->state);
 
     while (aoma_state_of(state) == AOMA_RUN_FULL || aoma_state_of(state) == AOMA_RUN_PARTIAL) {
-        aoma_fence_after_rmw(); /* pairs with aoma_run_give's, whose addition a look at the words must see or be seen by */
+        aoma_fence_after_rmw(); /* pairs with aoma_run_give's: one of both sees the other */
         struct survey free = survey_free(run, aoma_state_count(state));
         uint64_t before = state;
 

@@ -265,8 +265,10 @@ static uint64_t whole_pages(uint64_t bits)
     return pages_of(bits & aligned_positions(AOMA_PAGE_CHUNKS));
 }
 
-/* Takes the first range of free pages with chunks that are dirty and may be purged; its bits, or 0. (Not inlined: stack, see
- * docs/design.md.) */
+/*
+ * Takes the first range of free pages with chunks that are dirty and may be purged; its bits, or 0. (Not inlined: stack,
+ * see docs/design.md.)
+ */
 static AOMA_NOINLINE uint64_t take_purgeable(struct aoma_segment *segment, uint64_t among)
 {
     uint64_t taken = aoma_load_acquire(&segment->taken);
