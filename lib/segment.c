@@ -266,8 +266,8 @@ static uint64_t whole_pages(uint64_t bits)
 }
 
 /*
- * Takes the first range of free pages with chunks that are dirty and may be purged; its bits, or 0. (Not inlined: stack,
- * see docs/design.md.)
+ * Takes the first range of free pages with chunks that are dirty and may be purged; its bits, or 0. (Not inlined: that
+ * would take more stack.)
  */
 static AOMA_NOINLINE uint64_t take_purgeable(struct aoma_segment *segment, uint64_t among)
 {
