@@ -112,6 +112,21 @@ void *aoma_heap_refill(struct aoma_heap *heap, unsigned class)
     return block ? block : aoma_heap_alloc_existing(heap, class);
 }
 
+struct aoma_run *aoma_heap_take_run(struct aoma_heap *heap, unsigned class)
+{
+    aoma_active active = aoma_ptr_load_acquire(&heap->active[class]);
+
+    if (!active || !aoma_run_has_free(aoma_active_run(active), false) ||
+        !aoma_ptr_cas_full(&heap->active[class], active, 0))
+        return NULL;
+    return aoma_active_run(active);
+}
+
+void *aoma_heap_adopt(struct aoma_heap *heap, unsigned class, struct aoma_run *run)
+{
+    return take_and_install(heap, class, run, false);
+}
+
 bool aoma_heap_reclaim(struct aoma_heap *heap)
 {
     bool reclaimed = false;

@@ -6,7 +6,7 @@
  * partial runs. All-zero is a good heap.
  *
  * A header is changed by CAS: to another word of its run, by anyone; to another run, by whoever brings one with free
- * blocks when this has none; to 0, by whoever takes an idle run back. Who removes a run from the header must retire it.
+ * blocks when this has none; to 0, by whoever takes an idle run back or a run into another heap. Who removes a run from the header must retire it, or put it into another header.
  * It needs no version: whatever happened in between, the run removed was in the header, and retiring it looks at its
  * blocks.
  */
@@ -37,6 +37,11 @@ void *aoma_heap_refill(struct aoma_heap *heap, unsigned class);
 
 /* A block of class from runs that exist already. */
 void *aoma_heap_alloc_existing(struct aoma_heap *heap, unsigned class);
+
+/* Takes a run with a free block out of the header: the caller's, ACTIVE. NULL: there was none. */
+struct aoma_run *aoma_heap_take_run(struct aoma_heap *heap, unsigned class);
+/* Puts such a run into a header; a block of it, or NULL. */
+void *aoma_heap_adopt(struct aoma_heap *heap, unsigned class, struct aoma_run *run);
 
 /* Takes wholly free runs back from the headers; whether there were any. */
 bool aoma_heap_reclaim(struct aoma_heap *heap);

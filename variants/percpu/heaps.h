@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/* Copyright (c) The aomalloc developers */
+
+/*
+ * A heap per CPU. The number of the CPU decides which heap a thread goes to, nothing more: it may be wrong, and any
+ * number of threads may work on one heap, since all that a heap does is right by its compare-and-swaps.
+ *
+ * Who writes: a heap's words as heap.h says; a bit in `used` is set before the first run is put into that heap, and
+ * never cleared. A reader that misses a bit misses runs that are being brought there at this moment.
+ */
+#ifndef AOMA_PERCPU_HEAPS_H
+#define AOMA_PERCPU_HEAPS_H
+
+#include <stdbool.h>
+
+#include "cpu.h"
+#include "heap.h"
+
+/* Pairs of cache lines are fetched together: no two heaps share one. */
+struct aoma_percpu_heap {
+    struct aoma_heap heap;
+} __attribute__((aligned(128)));
+
+/* All zero, hence good; only what is used costs memory. */
+extern struct aoma_percpu_heap aoma_percpu_heaps[AOMA_PERCPU_CPUS];
+
+/*
+ * While there is only the static heap, its memory counts more than speed: each heap may hold a run of each class, partly
+ * used, and with two heaps 5/8 of 2 MiB in blocks of all sizes was not to be had any more. So CPUs share heaps then, one
+ * per so many bytes.
+ */
+#define AOMA_PERCPU_STATIC_SHARE_BYTES (4 * AOMA_MIB)
+#define AOMA_PERCPU_STATIC_HEAPS ((unsigned)(AOMA_STATIC_HEAP_BYTES / AOMA_PERCPU_STATIC_SHARE_BYTES) + 1)
+
+AOMA_INLINE unsigned aoma_percpu_heap_number(void)
+{
+    unsigned cpu = aoma_percpu_cpu();
+
+    return aoma_likely(aoma_source_mmap_enabled()) ? cpu : cpu % AOMA_PERCPU_STATIC_HEAPS;
+}
+
+/* A block of class from the heap of the caller's CPU, or NULL. */
+void *aoma_percpu_take(unsigned class);
+
+/* The same after a search: partial runs, new ones, and, when memory is short, those in the headers of other CPUs. */
+void *aoma_percpu_refill(unsigned class);
+
+/* Only from runs that there are, of any CPU. */
+void *aoma_percpu_alloc_existing(unsigned class);
+
+/* Takes wholly free runs back from the headers of all CPUs; whether there were any. */
+bool aoma_percpu_reclaim_heaps(void);
+
+/* The lowest number of a CPU in use from this one on; AOMA_PERCPU_CPUS: none. */
+unsigned aoma_percpu_next_used(unsigned cpu);
+
+#endif /* AOMA_PERCPU_HEAPS_H */

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/* Copyright (c) The aomalloc developers */
+
+/* Where tests get in. Empty in production: a test build finds a header of this name in its own folder first. */
+#ifndef AOMA_PERCPU_INJECT_H
+#define AOMA_PERCPU_INJECT_H
+
+/* The number of the CPU, which a test may replace by any other. */
+#define AOMA_INJECT_CPU(cpu) (cpu)
+
+/* A window of that name begins here, which a test may stretch. */
+#define AOMA_INJECT(window) ((void)0)
+
+#endif /* AOMA_PERCPU_INJECT_H */
