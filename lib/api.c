@@ -294,13 +294,13 @@ AOMA_EXPORT void AO_free(void *block)
 /* ---- size and resizing ---- */
 
 /* The run of a block in use; aborts in the name of function if it is none. entry is that of no mapping. */
-static struct aoma_run *find_run(uintptr_t entry, const void *block, const char *function)
+static struct aoma_run *find_run(uintptr_t entry, void *block, const char *function)
 {
     struct place place;
 
     if (!entry || !find_block(entry, block, &place))
         fail_no_block(block, function);
-    else if (!aoma_run_in_use(place.run, place.index))
+    else if (!aoma_run_in_use(place.run, place.index) || aoma_variant_has(place.run, block))
         aoma_run_fail_not_in_use(block, function);
     return place.run;
 }
@@ -314,7 +314,7 @@ AOMA_EXPORT size_t AO_malloc_usable_size(const void *block)
     uintptr_t entry = aoma_page_map_get((uintptr_t)block);
     if (entry && !aoma_entry_is_segment(entry))
         return aoma_mapping_bytes(block, entry, function);
-    return block_bytes(find_run(entry, block, function));
+    return block_bytes(find_run(entry, (void *)(uintptr_t)block, function));
 }
 
 static void *alloc_quietly(size_t size)
@@ -431,6 +431,11 @@ AOMA_EXPORT int AO_malloc_is_lock_free(void)
 AOMA_EXPORT const char *AO_malloc_variant(void)
 {
     return aoma_variant_name();
+}
+
+AOMA_EXPORT const char *AO_malloc_mode(void)
+{
+    return aoma_variant_mode();
 }
 
 AOMA_EXPORT int AO_malloc_version(void)

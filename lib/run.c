@@ -39,6 +39,7 @@
 #include <limits.h>
 
 #include "index.h"
+#include "page_map.h"
 #include "run.h"
 #include "span.h"
 
@@ -99,6 +100,118 @@ void aoma_run_give_stray(struct aoma_run *run, void *block)
     (void)aoma_run_begins(run, (uintptr_t)block - run->base, &index);
     put(run, index / 64, (uint64_t)1 << (index % 64));
     aoma_run_settle(run);
+}
+
+/* ---- batches ---- */
+
+/* The lowest bits of free, at most max. */
+static uint64_t lowest_bits(uint64_t free, unsigned max)
+{
+    uint64_t rest = free;
+
+    if (aoma_count_bits(free) <= max)
+        return free;
+    while (max-- > 0)
+        rest &= rest - 1;
+    return free & ~rest;
+}
+
+/* Order: as in aoma_run_take. */
+unsigned aoma_run_take_batch(aoma_active active, unsigned class, void **blocks, unsigned max)
+{
+    struct aoma_word *word = (struct aoma_word *)active;
+    struct aoma_run *run = aoma_active_run(active);
+    unsigned count = 0;
+
+    aoma_prefetch_for_change(word);
+    uint64_t free = aoma_load_relaxed(word);
+    uint64_t taken;
+    do {
+        taken = lowest_bits(free, max);
+        if (!taken)
+            return 0;
+    } while (!aoma_cas_acquire(word, &free, free & ~taken));
+    if (aoma_unlikely(aoma_state_class(aoma_load_relaxed(&run->state)) != class)) {
+        put(run, aoma_active_word(active), taken);
+        aoma_run_settle(run);
+        return 0;
+    }
+    uintptr_t first = run->base + (size_t)aoma_active_word(active) * 64 * run->block_bytes;
+    for (; taken; taken &= taken - 1)
+        blocks[count++] = (void *)(first + (size_t)aoma_lowest_bit(taken) * run->block_bytes);
+    return count;
+}
+
+/* The run of a block that is in use. */
+static AOMA_NOINLINE struct aoma_run *run_of(const void *block)
+{
+    struct aoma_run *run = (struct aoma_run *)aoma_ptr_load_acquire(aoma_run_hint((uintptr_t)block));
+    size_t offset;
+
+    if (aoma_likely(run) && aoma_likely(aoma_run_holds(run, (uintptr_t)block, &offset)))
+        return run;
+    struct aoma_segment *segment = aoma_entry_segment(aoma_page_map_get((uintptr_t)block));
+    return &segment->run[segment->head[((uintptr_t)block >> AOMA_CHUNK_SHIFT) % AOMA_SEGMENT_CHUNKS]];
+}
+
+/* The bits of those of the blocks that are of the word; in the array NULL takes their place. */
+static AOMA_NOINLINE uint64_t gather_bits(const struct aoma_run *run, unsigned word, void **blocks, void **blocks_end)
+{
+    size_t begin = (size_t)word * 64 * run->block_bytes;
+    size_t end = begin + (size_t)64 * run->block_bytes;
+    uintptr_t first = run->base + begin;
+    size_t bytes = (end < aoma_hint_get(&run->blocks_bytes) ? end : aoma_hint_get(&run->blocks_bytes)) - begin;
+    uint64_t bits = 0;
+    unsigned index;
+
+    for (; blocks < blocks_end; blocks++) {
+        if ((uintptr_t)*blocks - first >= bytes)
+            continue;
+        (void)aoma_run_begins(run, (uintptr_t)*blocks - first, &index);
+        bits |= (uint64_t)1 << index;
+        *blocks = NULL;
+    }
+    return bits;
+}
+
+static AOMA_COLD void fail_double_free_of(struct aoma_run *run, unsigned number, uint64_t bits, uint64_t before)
+{
+    size_t index = (size_t)64 * number + aoma_lowest_bit(bits & before);
+
+    aoma_run_fail_double_free(&run->free[number], bits, (void *)(run->base + index * run->block_bytes), "AO_free");
+}
+
+/* As aoma_run_give, which says why; whether settling is due. */
+static bool give_bits(struct aoma_run *run, unsigned number, uint64_t bits)
+{
+    uint64_t unused = run->last_unused;
+    uint64_t before = aoma_fetch_add_full(&run->free[number], bits);
+
+    if (aoma_unlikely((before & bits) != 0)) {
+        fail_double_free_of(run, number, bits, before);
+        return false;
+    }
+    return (before == 0 || ((before + bits) | unused) == ~(uint64_t)0) &&
+           !(aoma_load_acquire(&run->state) & AOMA_RUN_ACTIVE);
+}
+
+struct aoma_segment *aoma_run_give_batch(void **blocks, unsigned count)
+{
+    struct aoma_segment *settled = NULL;
+
+    for (void **end = blocks + count; blocks < end; blocks++) {
+        unsigned index;
+
+        if (!*blocks)
+            continue;
+        struct aoma_run *run = run_of(*blocks);
+        (void)aoma_run_begins(run, (uintptr_t)*blocks - run->base, &index);
+        if (aoma_unlikely(give_bits(run, index / 64, gather_bits(run, index / 64, blocks, end)))) {
+            aoma_run_settle(run);
+            settled = run->segment;
+        }
+    }
+    return settled;
 }
 
 /* ---- the check level `expensive` ---- */

@@ -35,6 +35,13 @@
  *       front of them. Whether anything was given back. May take time in proportion to the number of headers, not to
  *       the heap.
  *
+ *   bool aoma_variant_has(const struct aoma_run *run, void *block)
+ *       Whether a block whose run says that it is in use was freed and is cached. May miss some; never wrong when it
+ *       says so.
+ *
+ *   const char *aoma_variant_mode(void)
+ *       What AO_malloc_mode answers. After mmap is enabled it may make a system call.
+ *
  *   const char *aoma_variant_name(void)
  *       The name of the folder.
  */
@@ -52,6 +59,8 @@ AOMA_INLINE void aoma_variant_free(struct aoma_run *run, unsigned index, bool re
 AOMA_INLINE void *aoma_variant_refill(unsigned class);
 AOMA_INLINE void *aoma_variant_alloc_existing(unsigned class);
 AOMA_INLINE bool aoma_variant_reclaim(void);
+AOMA_INLINE bool aoma_variant_has(const struct aoma_run *run, void *block);
+AOMA_INLINE const char *aoma_variant_mode(void);
 AOMA_INLINE const char *aoma_variant_name(void);
 
 #include "variant_impl.h"

@@ -16,6 +16,8 @@ ALLOWED = {
     # What 32-bit hosts with 64-bit offsets make of these.
     'mmap64',
     '__stack_chk_fail',
+    # A system call without a wrapper, membarrier; and a look at what the kernel told the process when it started.
+    'syscall', 'getauxval',
 }
 # Weak references that compiler and C library start-up files add to every shared library, and glibc's rseq area.
 ALLOWED_WEAK = {

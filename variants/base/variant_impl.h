@@ -28,6 +28,17 @@ AOMA_INLINE bool aoma_variant_reclaim(void)
     return aoma_heap_reclaim(&aoma_base_heap);
 }
 
+AOMA_INLINE bool aoma_variant_has(const struct aoma_run *run, void *block)
+{
+    (void)run, (void)block;
+    return false;
+}
+
+AOMA_INLINE const char *aoma_variant_mode(void)
+{
+    return "cas";
+}
+
 AOMA_INLINE const char *aoma_variant_name(void)
 {
     return "base";

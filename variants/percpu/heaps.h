@@ -5,8 +5,7 @@
  * A heap per CPU. The number of the CPU decides which heap a thread goes to, nothing more: it may be wrong, and any
  * number of threads may work on one heap, since all that a heap does is right by its compare-and-swaps.
  *
- * Who writes: a heap's words as heap.h says; a bit in `used` is set before the first run is put into that heap, and
- * never cleared. A reader that misses a bit misses runs that are being brought there at this moment.
+ * Who writes: a heap's words as heap.h says.
  */
 #ifndef AOMA_PERCPU_HEAPS_H
 #define AOMA_PERCPU_HEAPS_H
@@ -32,17 +31,20 @@ extern struct aoma_percpu_heap aoma_percpu_heaps[AOMA_PERCPU_CPUS];
 #define AOMA_PERCPU_STATIC_SHARE_BYTES (4 * AOMA_MIB)
 #define AOMA_PERCPU_STATIC_HEAPS ((unsigned)(AOMA_STATIC_HEAP_BYTES / AOMA_PERCPU_STATIC_SHARE_BYTES) + 1)
 
-AOMA_INLINE unsigned aoma_percpu_heap_number(void)
+/* 0 -> 1 when a refill sees that mmap is enabled. A hint: until then some more CPUs share heaps. */
+extern struct aoma_hint aoma_percpu_spread;
+
+AOMA_INLINE struct aoma_heap *aoma_percpu_heap(void)
 {
     unsigned cpu = aoma_percpu_cpu();
 
-    return aoma_likely(aoma_source_mmap_enabled()) ? cpu : cpu % AOMA_PERCPU_STATIC_HEAPS;
+    if (aoma_unlikely(!aoma_hint_get(&aoma_percpu_spread)))
+        cpu %= AOMA_PERCPU_STATIC_HEAPS;
+    return &aoma_percpu_heaps[cpu].heap;
 }
 
-/* A block of class from the heap of the caller's CPU, or NULL. */
-void *aoma_percpu_take(unsigned class);
-
-/* The same after a search: partial runs, new ones, and, when memory is short, those in the headers of other CPUs. */
+/* A block of class when the heap's header has none: from partial runs, new ones, and, when memory is short, from those in
+ * the headers of other CPUs. */
 void *aoma_percpu_refill(unsigned class);
 
 /* Only from runs that there are, of any CPU. */
@@ -51,7 +53,7 @@ void *aoma_percpu_alloc_existing(unsigned class);
 /* Takes wholly free runs back from the headers of all CPUs; whether there were any. */
 bool aoma_percpu_reclaim_heaps(void);
 
-/* The lowest number of a CPU in use from this one on; AOMA_PERCPU_CPUS: none. */
-unsigned aoma_percpu_next_used(unsigned cpu);
+/* Up to max blocks of class from the word in the header of the caller's CPU, in one step. */
+unsigned aoma_percpu_take_batch(unsigned class, void **blocks, unsigned max);
 
 #endif /* AOMA_PERCPU_HEAPS_H */

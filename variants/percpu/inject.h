@@ -8,6 +8,9 @@
 /* The number of the CPU, which a test may replace by any other. */
 #define AOMA_INJECT_CPU(cpu) (cpu)
 
+/* What the kernel says of the size of its fields, <sys/auxv.h>. */
+#define AOMA_INJECT_FEATURE_SIZE(size) (size)
+
 /* A window of that name begins here, which a test may stretch. */
 #define AOMA_INJECT(window) ((void)0)
 

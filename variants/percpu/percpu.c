@@ -8,31 +8,24 @@
  *
  * Progress: lock-free. A theft that finds nothing was overtaken by a thread that took the run for itself.
  */
+#include "cpu_set.h"
+#include "front.h"
 #include "heaps.h"
-#include "variant.h"
 
 struct aoma_percpu_heap aoma_percpu_heaps[AOMA_PERCPU_CPUS];
 
-static struct aoma_word used[AOMA_PERCPU_CPUS / 64];
+struct aoma_hint aoma_percpu_spread;
 
-static void mark_used(unsigned cpu)
+static struct aoma_cpu_set used;
+
+/* The caller's heap, which is about to get a run. */
+static struct aoma_heap *use_heap(void)
 {
-    uint64_t bit = (uint64_t)1 << (cpu % 64);
-
-    if (aoma_unlikely(!(aoma_load_relaxed(&used[cpu / 64]) & bit))) /* set once: a stale look sets it again */
-        (void)aoma_fetch_or_full(&used[cpu / 64], bit);
-}
-
-unsigned aoma_percpu_next_used(unsigned cpu)
-{
-    while (cpu < AOMA_PERCPU_CPUS) {
-        uint64_t bits = aoma_load_acquire(&used[cpu / 64]) >> (cpu % 64);
-
-        if (bits)
-            return cpu + aoma_lowest_bit(bits);
-        cpu = (cpu / 64 + 1) * 64;
-    }
-    return AOMA_PERCPU_CPUS;
+    if (aoma_source_mmap_enabled() && !aoma_hint_get(&aoma_percpu_spread))
+        aoma_hint_set(&aoma_percpu_spread, 1);
+    struct aoma_heap *heap = aoma_percpu_heap();
+    aoma_cpu_set_add(&used, (unsigned)((struct aoma_percpu_heap *)(void *)heap - aoma_percpu_heaps));
+    return heap;
 }
 
 /* A run with a free block out of the header of any CPU: the caller's to put into its own. */
@@ -40,54 +33,49 @@ static AOMA_NOINLINE struct aoma_run *steal(unsigned class)
 {
     struct aoma_run *run = NULL;
 
-    for (unsigned cpu = aoma_percpu_next_used(0); cpu < AOMA_PERCPU_CPUS && !run; cpu = aoma_percpu_next_used(cpu + 1))
+    AOMA_FOR_CPUS (cpu, &used) {
         run = aoma_heap_take_run(&aoma_percpu_heaps[cpu].heap, class);
+        if (run)
+            break;
+    }
     return run;
 }
 
 /* Memory is short. A run that was stolen has no block any more only if others were faster. */
-static AOMA_NOINLINE void *alloc_stolen(struct aoma_heap *heap, unsigned class)
+static AOMA_NOINLINE void *alloc_stolen(unsigned class)
 {
     struct aoma_run *run = steal(class);
 
-    return run ? aoma_heap_adopt(heap, class, run) : NULL;
+    return run ? aoma_heap_adopt(aoma_percpu_heap(), class, run) : NULL;
 }
 
-void *aoma_percpu_take(unsigned class)
+unsigned aoma_percpu_take_batch(unsigned class, void **blocks, unsigned max)
 {
-    aoma_active active = aoma_ptr_load_acquire(&aoma_percpu_heaps[aoma_percpu_heap_number()].heap.active[class]);
-    void *block = NULL;
+    aoma_active active = aoma_ptr_load_acquire(&aoma_percpu_heap()->active[class]);
 
-    if (aoma_likely(active) && aoma_likely(aoma_run_take(active, class, &block)))
-        return block;
-    if (aoma_unlikely(block))
-        aoma_run_give_stray(aoma_active_run(active), block);
-    return NULL;
+    return active ? aoma_run_take_batch(active, class, blocks, max) : 0;
 }
 
+/* Little is kept over the calls: these are part of the deepest chains. */
 void *aoma_percpu_refill(unsigned class)
 {
-    unsigned cpu = aoma_percpu_heap_number();
+    void *block = aoma_heap_refill(use_heap(), class);
 
-    mark_used(cpu);
-    void *block = aoma_heap_refill(&aoma_percpu_heaps[cpu].heap, class);
-    return aoma_likely(block) ? block : alloc_stolen(&aoma_percpu_heaps[cpu].heap, class);
+    return aoma_likely(block) ? block : alloc_stolen(class);
 }
 
 void *aoma_percpu_alloc_existing(unsigned class)
 {
-    unsigned cpu = aoma_percpu_heap_number();
+    void *block = aoma_heap_alloc_existing(use_heap(), class);
 
-    mark_used(cpu);
-    void *block = aoma_heap_alloc_existing(&aoma_percpu_heaps[cpu].heap, class);
-    return block ? block : alloc_stolen(&aoma_percpu_heaps[cpu].heap, class);
+    return block ? block : alloc_stolen(class);
 }
 
 bool aoma_percpu_reclaim_heaps(void)
 {
     bool reclaimed = false;
 
-    for (unsigned cpu = aoma_percpu_next_used(0); cpu < AOMA_PERCPU_CPUS; cpu = aoma_percpu_next_used(cpu + 1))
+    AOMA_FOR_CPUS (cpu, &used)
         reclaimed |= aoma_heap_reclaim(&aoma_percpu_heaps[cpu].heap);
     return reclaimed;
 }

@@ -1,31 +1,69 @@
 /* SPDX-License-Identifier: MIT */
 /* Copyright (c) The aomalloc developers */
 
-/* percpu: a heap per CPU. */
+/*
+ * percpu: a heap per CPU, and in front of it, where restartable sequences can be trusted, stacks of blocks that belong
+ * to the CPU alone. malloc is a pop, free a push, without an atomic operation; where there are no fronts both are what
+ * they are in base.
+ */
 #ifndef AOMA_VARIANT_IMPL_H
 #define AOMA_VARIANT_IMPL_H
 
 #include "heaps.h"
+#include "sections.h"
 
 AOMA_INLINE bool aoma_variant_take(unsigned class, void **block)
 {
-    *block = aoma_percpu_take(class);
-    return *block;
+    intptr_t id = aoma_rseq_id();
+
+    if (aoma_likely(id)) {
+        *block = aoma_section_pop(aoma_rseq_area(), id, class);
+        if (aoma_unlikely(!*block))
+            return false;
+        aoma_front_clear_mark(*block);
+        return true;
+    }
+    return aoma_heap_take(aoma_percpu_heap(), class, block);
+}
+
+/* A block that comes from a run may bear the mark of an earlier life; without it the next free is a fast one. */
+AOMA_INLINE void *aoma_percpu_unmarked(void *block)
+{
+    if (block && aoma_rseq_id())
+        aoma_front_clear_mark(block);
+    return block;
 }
 
 AOMA_INLINE void *aoma_variant_refill(unsigned class)
 {
-    return aoma_percpu_refill(class);
+    void *block = aoma_fronts_turn_on() ? aoma_front_refill(class) : NULL;
+
+    return aoma_percpu_unmarked(block ? block : aoma_percpu_refill(class));
 }
 
 AOMA_INLINE void *aoma_variant_alloc_existing(unsigned class)
 {
-    return aoma_percpu_alloc_existing(class);
+    return aoma_percpu_unmarked(aoma_percpu_alloc_existing(class));
 }
 
 AOMA_INLINE bool aoma_variant_reclaim(void)
 {
-    return aoma_percpu_reclaim_heaps();
+    bool drained = aoma_fronts_drain();
+
+    return aoma_percpu_reclaim_heaps() || drained;
+}
+
+AOMA_INLINE bool aoma_variant_has(const struct aoma_run *run, void *block)
+{
+    unsigned class = aoma_state_class(aoma_load_relaxed(&run->state));
+
+    return aoma_rseq_id() && class < AOMA_CLASSES && aoma_unlikely(aoma_front_is_marked(block)) &&
+           aoma_front_has(class, block);
+}
+
+AOMA_INLINE const char *aoma_variant_mode(void)
+{
+    return aoma_fronts_mode();
 }
 
 AOMA_INLINE const char *aoma_variant_name(void)
@@ -33,9 +71,33 @@ AOMA_INLINE const char *aoma_variant_name(void)
     return "percpu";
 }
 
+/* Of no class, free already, or marked: the mark may be of an earlier life. */
+AOMA_INLINE bool aoma_percpu_is_suspect(const struct aoma_run *run, unsigned class, unsigned index, void *block)
+{
+    return aoma_unlikely(class == AOMA_CLASS_LARGE) || aoma_unlikely(!aoma_run_in_use(run, index)) ||
+           aoma_unlikely(aoma_front_is_marked(block));
+}
+
+/*
+ * The look at the block's bit finds what was never handed out, or freed and back in its run, for certain; the mark finds
+ * what is in a front or a transfer place, as long as nobody wrote to the block since.
+ */
 AOMA_INLINE void aoma_variant_free(struct aoma_run *run, unsigned index, bool recent, void *block, const char *function)
 {
-    aoma_run_give(run, index, recent, block, function);
+    intptr_t id = aoma_rseq_id();
+
+    if (aoma_unlikely(!id)) {
+        aoma_run_give(run, index, recent, block, function);
+        return;
+    }
+    unsigned class = aoma_state_class(aoma_load_relaxed(&run->state)); /* the block holds it */
+    if (aoma_unlikely(aoma_percpu_is_suspect(run, class, index, block))) {
+        aoma_front_free_suspect(run, index, block, function);
+        return;
+    }
+    aoma_front_mark(block); /* before anybody else can have it */
+    if (aoma_unlikely(!aoma_section_push(aoma_rseq_area(), id, class, block)))
+        aoma_front_overflow(run, index, block, function);
 }
 
 #endif /* AOMA_VARIANT_IMPL_H */

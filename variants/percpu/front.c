@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: MIT */
+/* Copyright (c) The aomalloc developers */
+
+/*
+ * The slow paths of the fronts: what happens when a section fails.
+ *
+ * Correctness: (1) A block is in one place: in a front (below its top), in a transfer place, in a thread's hands, or
+ * free in its run. The sections move it between the first three with one store that either happened or did not.
+ * (2) While attached, a front is changed by sections of its CPU alone, and who detaches it waits until none is under
+ * way (drain.c). (3) Everything else goes by the CASes of transfer places, runs and headers.
+ *
+ * Progress: lock-free. No section is tried more than AOMA_FRONT_TRIES times in a row; what it could not do goes to a
+ * transfer place or to the run of the block. So a call that is aborted at each instruction ends all the same.
+ */
+#include "cpu_set.h"
+#include "heaps.h"
+#include "sections.h"
+#include "transfer.h"
+
+/* A section of a few instructions is seldom aborted; twice in a row is no accident. */
+#define AOMA_FRONT_TRIES 2u
+
+struct aoma_ptr aoma_fronts[AOMA_PERCPU_CPUS];
+
+/* ---- making ---- */
+
+static struct aoma_ptr made[AOMA_PERCPU_CPUS]; /* 0 -> the front, once; whoever wins the CAS attaches it */
+static struct aoma_cpu_set made_set;
+
+#define FRONT_BYTES ((AOMA_FRONT_STACKS + (size_t)AOMA_FRONT_SLOTS) * AOMA_FRONT_SLOT_BYTES)
+
+static void lay_out(struct aoma_front *front)
+{
+    unsigned at = AOMA_FRONT_STACKS;
+
+    for (unsigned class = 0; class < AOMA_CLASSES; class ++) {
+        struct aoma_front_stack *stack = &front->stack[class];
+
+        stack->top = stack->bottom = (uint16_t)at;
+        at += aoma_front_cap(class);
+        stack->end = (uint16_t)at;
+    }
+}
+
+static AOMA_NOINLINE bool make(unsigned number)
+{
+    struct aoma_front *front = aoma_source_metadata(FRONT_BYTES, NULL);
+
+    if (!front)
+        return false;
+    lay_out(front);
+    if (aoma_ptr_cas_full(&made[number], 0, (uintptr_t)front)) {
+        aoma_cpu_set_add(&made_set, number);
+        return aoma_ptr_cas_full(&aoma_fronts[number], 0, (uintptr_t)front);
+    }
+    aoma_source_metadata_return(front, FRONT_BYTES, NULL);
+    return false;
+}
+
+bool aoma_front_require(void)
+{
+    uint32_t number = aoma_rseq_field(aoma_rseq_id());
+
+    if (number >= AOMA_PERCPU_CPUS)
+        return false;
+    if (aoma_likely(aoma_ptr_load_acquire(&aoma_fronts[number])))
+        return true;
+    return !aoma_ptr_load_acquire(&made[number]) && make(number);
+}
+
+/* ---- refill and overflow ---- */
+
+static void *pop(unsigned class)
+{
+    return aoma_section_pop(aoma_rseq_area(), aoma_rseq_id(), class);
+}
+
+static AOMA_NOINLINE bool push(unsigned class, void *block)
+{
+    return aoma_section_push(aoma_rseq_area(), aoma_rseq_id(), class, block);
+}
+
+/* Moves all of a place's blocks into the front, or none. */
+static AOMA_NOINLINE void push_batch(unsigned class, struct aoma_transfer *place)
+{
+    for (unsigned i = 0; i < AOMA_FRONT_TRIES && place->count; i++) {
+        if (aoma_section_push_batch(aoma_rseq_area(), aoma_rseq_id(), class, place->blocks, place->count))
+            place->count = 0;
+    }
+}
+
+static AOMA_NOINLINE void pop_batch(unsigned class, struct aoma_transfer *place)
+{
+    for (unsigned i = 0; i < AOMA_FRONT_TRIES && !place->count; i++)
+        place->count =
+            aoma_section_pop_batch(aoma_rseq_area(), aoma_rseq_id(), class, place->blocks, aoma_front_batch(class));
+}
+
+/* Whether the class has a front here, with room now or not. */
+static AOMA_NOINLINE bool has_front(unsigned class)
+{
+    return aoma_front_batch(class) && aoma_front_require();
+}
+
+/* A block, and the rest of a batch for the front. */
+static AOMA_NOINLINE void *refill(unsigned class)
+{
+    struct aoma_transfer place;
+    void *block = NULL;
+
+    if (!aoma_transfer_take(class, &place))
+        return NULL;
+    if (!place.count)
+        place.count = aoma_percpu_take_batch(class, place.blocks, aoma_front_batch(class));
+    if (place.count) {
+        block = place.blocks[--place.count];
+        push_batch(class, &place);
+    }
+    aoma_transfer_put(&place);
+    return block;
+}
+
+void *aoma_front_refill(unsigned class)
+{
+    void *block = pop(class);
+
+    if (!block && has_front(class))
+        block = refill(class);
+    return block;
+}
+
+/* Moves a batch out of the front; the one that lay in the place goes back to its runs. The segment that this may have
+ * made worth purging, or NULL. */
+static AOMA_NOINLINE struct aoma_segment *make_room(unsigned class)
+{
+    struct aoma_transfer place;
+    struct aoma_segment *freed = NULL;
+
+    if (!aoma_transfer_take_room(class, &place))
+        return NULL;
+    if (place.count)
+        freed = aoma_run_give_batch(place.blocks, place.count);
+    place.count = 0;
+    pop_batch(class, &place);
+    aoma_transfer_put(&place);
+    return freed;
+}
+
+void aoma_front_overflow(struct aoma_run *run, unsigned index, void *block, const char *function)
+{
+    unsigned class = aoma_state_class(aoma_load_relaxed(&run->state));
+
+    if (has_front(class)) {
+        if (push(class, block))
+            return;
+        struct aoma_segment *freed = make_room(class);
+        bool pushed = push(class, block);
+        if (freed)
+            aoma_segment_purge_if_due(freed);
+        if (pushed)
+            return;
+    }
+    aoma_run_give(run, index, false, block, function);
+}
+
+void aoma_front_free_suspect(struct aoma_run *run, unsigned index, void *block, const char *function)
+{
+    unsigned class = aoma_state_class(aoma_load_relaxed(&run->state));
+
+    if (class != AOMA_CLASS_LARGE && (!aoma_run_in_use(run, index) || aoma_front_has(class, block)))
+        aoma_run_fail_not_in_use(block, function);
+    else
+        aoma_run_give(run, index, false, block, function);
+}
+
+/* ---- all CPUs ---- */
+
+/*
+ * Reads stacks that their CPUs change meanwhile. Whoever rightly frees a block has held it since before this look began,
+ * so it is below no top, nor is it pushed until the look ends: if it is found it was freed before. A top is read before
+ * the slots below it, in the order in which they were written.
+ */
+static bool front_has(const struct aoma_front *front, unsigned class, const void *block)
+{
+    const struct aoma_front_stack *stack = &front->stack[class];
+    void *const volatile *slots = (void *const volatile *)(const volatile void *)front;
+    unsigned top = stack->top;
+
+    for (unsigned at = stack->bottom; at < top; at++) {
+        if (slots[at] == block)
+            return true;
+    }
+    return false;
+}
+
+bool aoma_front_has(unsigned class, const void *block)
+{
+    AOMA_FOR_CPUS (number, &made_set) {
+        const struct aoma_front *front = (const struct aoma_front *)aoma_ptr_load_acquire(&aoma_fronts[number]);
+
+        if (front && front_has(front, class, block))
+            return true;
+    }
+    return aoma_transfer_has(class, block);
+}
+
+size_t aoma_fronts_count(void)
+{
+    size_t count = 0;
+
+    AOMA_FOR_CPUS (number, &made_set) {
+        const struct aoma_front *front = (const struct aoma_front *)aoma_ptr_load_acquire(&made[number]);
+
+        for (unsigned class = 0; class < AOMA_CLASSES; class ++)
+            count += (size_t)(front->stack[class].top - front->stack[class].bottom);
+    }
+    for (unsigned class = 0; class < AOMA_CLASSES; class ++)
+        count += aoma_transfer_count(class);
+    return count;
+}
+
+static bool is_empty(const struct aoma_front *front)
+{
+    unsigned held = 0;
+
+    for (unsigned class = 0; class < AOMA_CLASSES; class ++)
+        held |= (unsigned)(front->stack[class].top - front->stack[class].bottom);
+    return held == 0;
+}
+
+/* A detached front. The stack is emptied before its blocks go: who gets one of them may look for it (front_has). */
+static void empty(struct aoma_front *front)
+{
+    for (unsigned class = 0; class < AOMA_CLASSES; class ++) {
+        struct aoma_front_stack *stack = &front->stack[class];
+        unsigned bottom = stack->bottom;
+        unsigned count = stack->top - bottom;
+
+        stack->top = (uint16_t)bottom;
+        aoma_run_give_batch((void **)(void *)front + bottom, count);
+    }
+}
+
+/*
+ * With the front detached no section begins on it. One that had begun is aborted by membarrier if it runs, and by its
+ * return to user space if it does not. Then the front is this thread's alone. If membarrier refuses, nothing is known of
+ * such a section, so the front stays as it is.
+ */
+static AOMA_NOINLINE bool drain_front(unsigned number)
+{
+    uintptr_t front = aoma_ptr_load_acquire(&aoma_fronts[number]);
+    bool drained = false;
+
+    if (!front || is_empty((const struct aoma_front *)front) || !aoma_ptr_cas_full(&aoma_fronts[number], front, 0))
+        return false;
+    if (aoma_rseq_restart_all()) {
+        empty((struct aoma_front *)front);
+        drained = true;
+    }
+    (void)aoma_ptr_cas_full(&aoma_fronts[number], 0, front); /* full: publishes what was emptied */
+    return drained;
+}
+
+/* Empties a FULL place; whether there was one. */
+static AOMA_NOINLINE bool drain_place(unsigned class)
+{
+    struct aoma_transfer place;
+
+    if (!aoma_transfer_take_full(class, &place))
+        return false;
+    (void)aoma_run_give_batch(place.blocks, place.count);
+    place.count = 0;
+    aoma_transfer_put(&place);
+    return true;
+}
+
+/* As many as there are, however fast others fill them again. */
+static bool drain_places(unsigned class)
+{
+    bool drained = false;
+
+    for (unsigned i = 0; i < AOMA_TRANSFER_PLACES && drain_place(class); i++)
+        drained = true;
+    return drained;
+}
+
+bool aoma_fronts_drain(void)
+{
+    bool drained = false;
+
+    if (!aoma_rseq_id())
+        return false;
+    AOMA_FOR_CPUS (number, &made_set)
+        drained |= drain_front(number);
+    for (unsigned class = 0; class < AOMA_CLASSES; class ++)
+        drained |= drain_places(class);
+    return drained;
+}

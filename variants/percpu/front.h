@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+/* Copyright (c) The aomalloc developers */
+
+/*
+ * Fronts: per CPU and class a stack of free blocks, pushed and popped by restartable sections (sections.h) without any
+ * atomic instruction. Whole batches go in and out by way of the transfer places (transfer.h).
+ *
+ * A block in a front has its run's bit clear, like one in use: to the run it is in somebody's hands.
+ *
+ *     front   stack[0] top bottom end | stack[1] ... | slots of class 0 | slots of class 1 | ...
+ *                      |    |     +--- first slot that is not its own
+ *                      |    +--------- first slot
+ *                      +-------------- first free slot: the one field that changes, by a section's committing store
+ *
+ * Positions count words of 8 bytes from the front's start. bottom <= top <= end. All fronts are alike; they are mapped
+ * when a CPU needs its first, and never unmapped. They exist only where mmap is enabled, restartable sequences are
+ * registered, and membarrier's command for them works, so that the front of any CPU can be emptied (drain.c).
+ */
+#ifndef AOMA_PERCPU_FRONT_H
+#define AOMA_PERCPU_FRONT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "atomics.h"
+#include "cpu.h"
+#include "run.h"
+
+/*
+ * What one CPU may hold of a class: so many bytes, at most so many blocks; nothing of the largest classes. Of all
+ * classes together: AOMA_FRONT_BYTES_MAX.
+ */
+#define AOMA_FRONT_CLASS_BYTES (16 * AOMA_KIB)
+#define AOMA_FRONT_BLOCKS_MAX 256u
+#define AOMA_FRONT_BLOCK_BYTES_MAX (8 * AOMA_KIB)
+#define AOMA_FRONT_CAP(bytes)                                                                                          \
+    ((bytes) > AOMA_FRONT_BLOCK_BYTES_MAX                       ? 0                                                    \
+     : AOMA_FRONT_CLASS_BYTES / (bytes) > AOMA_FRONT_BLOCKS_MAX ? AOMA_FRONT_BLOCKS_MAX                                \
+                                                                : (unsigned)(AOMA_FRONT_CLASS_BYTES / (bytes)))
+
+/* Blocks that move at once; fewer where half of the cap is fewer. */
+#define AOMA_FRONT_BATCH_MAX 32u
+
+struct aoma_front_stack {
+    volatile uint16_t top;
+    uint16_t bottom;
+    uint16_t end;
+    uint16_t unused;
+};
+
+/* The last stack, of AOMA_CLASS_LARGE, has no slot. */
+#define AOMA_FRONT_STACKS (AOMA_CLASSES + 1)
+
+struct aoma_front {
+    struct aoma_front_stack stack[AOMA_FRONT_STACKS];
+};
+
+#define AOMA_FRONT_SLOT_BYTES 8
+
+#define AOMA_CLASS(bytes, chunks, roomy) +AOMA_FRONT_CAP(bytes)
+enum { AOMA_FRONT_SLOTS = 0 AOMA_CLASS_LIST };
+#undef AOMA_CLASS
+#define AOMA_CLASS(bytes, chunks, roomy) +AOMA_FRONT_CAP(bytes) * (bytes)
+enum { AOMA_FRONT_BYTES_MAX = 0 AOMA_CLASS_LIST };
+#undef AOMA_CLASS
+
+_Static_assert(sizeof(struct aoma_front_stack) == AOMA_FRONT_SLOT_BYTES, "a stack's words fill a slot");
+_Static_assert(AOMA_FRONT_STACKS + AOMA_FRONT_SLOTS <= UINT16_MAX, "positions fit their fields");
+_Static_assert(AOMA_FRONT_BYTES_MAX <= AOMA_MIB, "what one CPU may hold, as documented");
+
+/* By the number in the field that the kernel keeps: the front, 0 where there is none or it is being emptied. Written by
+ * CAS: 0 -> the front by who made it or has emptied it, the front -> 0 by who empties it. */
+extern struct aoma_ptr aoma_fronts[AOMA_PERCPU_CPUS];
+
+AOMA_INLINE unsigned aoma_front_cap(unsigned class)
+{
+    size_t bytes = class < AOMA_CLASSES ? aoma_class_bytes(class) : SIZE_MAX;
+
+    return AOMA_FRONT_CAP(bytes);
+}
+
+AOMA_INLINE unsigned aoma_front_batch(unsigned class)
+{
+    unsigned half = aoma_front_cap(class) / 2;
+
+    return half < AOMA_FRONT_BATCH_MAX ? half : AOMA_FRONT_BATCH_MAX;
+}
+
+/*
+ * The mark of a freed block: in its second word, from when it is pushed until it is popped. A block that is given back
+ * and has it was likely given back before.
+ */
+AOMA_INLINE uintptr_t *aoma_front_mark_of(void *block)
+{
+    return (uintptr_t *)block + 1;
+}
+
+AOMA_INLINE bool aoma_front_is_marked(void *block)
+{
+    return *aoma_front_mark_of(block) == ~(uintptr_t)block;
+}
+
+AOMA_INLINE void aoma_front_mark(void *block)
+{
+    *aoma_front_mark_of(block) = ~(uintptr_t)block;
+}
+
+AOMA_INLINE void aoma_front_clear_mark(void *block)
+{
+    *aoma_front_mark_of(block) = 0;
+}
+
+/* Turns fronts on if they can be and mmap is enabled; whether they are. */
+bool aoma_fronts_turn_on(void);
+/* "rseq", or "cas" with the reason. */
+const char *aoma_fronts_mode(void);
+
+/* Restarts all sections that are under way in this process, by membarrier; false: it refused. */
+bool aoma_rseq_restart_all(void);
+
+/* Whether the CPU of the caller has a front; makes it if need be and if there is memory for it. */
+bool aoma_front_require(void);
+
+/* When pop had nothing: a block of class. NULL: the heap has to look for one. */
+void *aoma_front_refill(unsigned class);
+
+/* When push did not take it: takes the block, which is marked. */
+void aoma_front_overflow(struct aoma_run *run, unsigned index, void *block, const char *function);
+
+/* Takes what is of no class, or possibly free already: then it aborts if it is. Past the front, since it is rare. */
+void aoma_front_free_suspect(struct aoma_run *run, unsigned index, void *block, const char *function);
+
+/* Whether a front or a transfer place has the block of class. Never wrong when it says so. */
+bool aoma_front_has(unsigned class, const void *block);
+
+/* Empties the fronts of all CPUs and the transfer places into the runs; whether they held anything. */
+bool aoma_fronts_drain(void);
+
+/* Blocks held by fronts and transfer places; exact while no other thread is inside the library. */
+size_t aoma_fronts_count(void);
+
+#endif /* AOMA_PERCPU_FRONT_H */

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/* Copyright (c) The aomalloc developers */
+
+/* Whether there are fronts, and why not. Decided when memory is first looked for after mmap was enabled. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <linux/membarrier.h>
+#include <sys/auxv.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "sections.h"
+
+#ifndef AT_RSEQ_FEATURE_SIZE
+#define AT_RSEQ_FEATURE_SIZE 27 /* <linux/auxvec.h> of Linux 6.3 */
+#endif
+
+struct aoma_rseq_place aoma_rseq_place;
+
+static struct aoma_hint refused; /* by membarrier; 0 -> 1 */
+
+static bool membarrier_keeping_errno(int command)
+{
+    int *error = &errno;
+    int saved = *error;
+    bool done = syscall(SYS_membarrier, command, 0, 0) == 0;
+
+    *error = saved;
+    return done;
+}
+
+bool aoma_rseq_restart_all(void)
+{
+    return membarrier_keeping_errno(MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ);
+}
+
+/* mm_cid numbers the CPUs that threads of this process run on, without gaps, so that one thread has one front however
+ * often it is moved. */
+static ptrdiff_t id_field(void)
+{
+    int *error = &errno;
+    int saved = *error;
+    unsigned long size = getauxval(AT_RSEQ_FEATURE_SIZE); /* 0, with an errno, before Linux 6.3 */
+
+    *error = saved;
+    return AOMA_INJECT_FEATURE_SIZE(size) >= AOMA_RSEQ_MM_CID_END ? AOMA_RSEQ_MM_CID : AOMA_RSEQ_CPU_ID;
+}
+
+static const char *reason_against(void)
+{
+    if (!aoma_sections_exist())
+        return "cas: no restartable sequences for this processor";
+    if (!aoma_source_mmap_enabled())
+        return "cas: mmap is not enabled";
+    if (!aoma_rseq_is_registered() || __rseq_flags != 0)
+        return "cas: the C library has not registered restartable sequences";
+    if (aoma_hint_get(&refused))
+        return "cas: membarrier cannot restart sequences";
+    return NULL;
+}
+
+bool aoma_fronts_turn_on(void)
+{
+    if (aoma_rseq_id())
+        return true;
+    if (reason_against())
+        return false;
+    if (!membarrier_keeping_errno(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ)) {
+        aoma_hint_set(&refused, 1);
+        return false;
+    }
+    aoma_ptr_store_relaxed(&aoma_rseq_place.area, (uintptr_t)__rseq_offset);
+    aoma_ptr_store_release(&aoma_rseq_place.id, (uintptr_t)(__rseq_offset + id_field()));
+    return true;
+}
+
+const char *aoma_fronts_mode(void)
+{
+    return aoma_fronts_turn_on() ? "rseq" : reason_against();
+}

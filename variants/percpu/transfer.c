@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+/* Copyright (c) The aomalloc developers */
+
+/*
+ * Correctness: (1) A place has one holder, who won the CAS to BUSY, until it stores another state. (2) The store
+ * releases the pointers, the CAS acquires them. (3) The words need no version for that, since they are level-triggered:
+ * a CAS on a word that went away and came back takes a place that is FREE, or holds what it says, now. The version is
+ * for aoma_transfer_has: a word that has not changed between two looks says that the pointers between were its.
+ *
+ * Progress: wait-free: one look at each place, and at most one CAS on each.
+ */
+#include "transfer.h"
+
+#define STATE_MASK UINT64_C(3)
+#define STATE_FREE UINT64_C(0)
+#define STATE_BUSY UINT64_C(1)
+#define STATE_FULL UINT64_C(2)
+#define COUNT_SHIFT 2
+#define COUNT_MASK 255u
+#define VERSION_ONE (UINT64_C(1) << 10)
+
+_Static_assert(AOMA_FRONT_BATCH_MAX <= COUNT_MASK, "the count fits its field");
+
+struct class_places {
+    struct aoma_word word[AOMA_TRANSFER_PLACES];
+    void *blocks[AOMA_TRANSFER_PLACES][AOMA_FRONT_BATCH_MAX];
+} __attribute__((aligned(64)));
+
+static struct class_places classes[AOMA_CLASSES];
+
+static uint64_t next_word(uint64_t word, uint64_t state, unsigned count)
+{
+    return (word & ~(VERSION_ONE - 1)) + VERSION_ONE + ((uint64_t)count << COUNT_SHIFT) + state;
+}
+
+static unsigned count_of(uint64_t word)
+{
+    return (unsigned)(word >> COUNT_SHIFT) & COUNT_MASK;
+}
+
+/* Order: acquire pairs with aoma_transfer_put. */
+static bool take(unsigned class, uint64_t state, struct aoma_transfer *place)
+{
+    struct class_places *places = &classes[class];
+
+    for (unsigned i = 0; i < AOMA_TRANSFER_PLACES; i++) {
+        uint64_t word = aoma_load_relaxed(&places->word[i]);
+
+        if ((word & STATE_MASK) != state)
+            continue;
+        place->count = count_of(word);
+        if (aoma_cas_acquire(&places->word[i], &word, next_word(word, STATE_BUSY, 0))) {
+            place->word = &places->word[i];
+            place->blocks = places->blocks[i];
+            return true;
+        }
+    }
+    return false;
+}
+
+bool aoma_transfer_take(unsigned class, struct aoma_transfer *place)
+{
+    return take(class, STATE_FULL, place) || take(class, STATE_FREE, place);
+}
+
+bool aoma_transfer_take_room(unsigned class, struct aoma_transfer *place)
+{
+    return take(class, STATE_FREE, place) || take(class, STATE_FULL, place);
+}
+
+bool aoma_transfer_take_full(unsigned class, struct aoma_transfer *place)
+{
+    return take(class, STATE_FULL, place);
+}
+
+void aoma_transfer_put(const struct aoma_transfer *place)
+{
+    uint64_t word = aoma_load_relaxed(place->word); /* BUSY: nobody else changes it */
+
+    aoma_store_release(place->word, next_word(word, place->count ? STATE_FULL : STATE_FREE, place->count));
+}
+
+static bool place_has(const struct class_places *places, unsigned i, const void *block)
+{
+    uint64_t word = aoma_load_acquire(&places->word[i]);
+    bool found = false;
+
+    if ((word & STATE_MASK) != STATE_FULL)
+        return false;
+    for (unsigned at = 0; at < count_of(word); at++)
+        found |= *(void *const volatile *)&places->blocks[i][at] == block;
+    aoma_fence_full(); /* the second look comes after */
+    return found && aoma_load_relaxed(&places->word[i]) == word;
+}
+
+bool aoma_transfer_has(unsigned class, const void *block)
+{
+    for (unsigned i = 0; i < AOMA_TRANSFER_PLACES; i++) {
+        if (place_has(&classes[class], i, block))
+            return true;
+    }
+    return false;
+}
+
+size_t aoma_transfer_count(unsigned class)
+{
+    size_t count = 0;
+
+    for (unsigned i = 0; i < AOMA_TRANSFER_PLACES; i++)
+        count += count_of(aoma_load_acquire(&classes[class].word[i]));
+    return count;
+}
