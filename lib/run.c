@@ -195,10 +195,8 @@ static bool give_bits(struct aoma_run *run, unsigned number, uint64_t bits)
            !(aoma_load_acquire(&run->state) & AOMA_RUN_ACTIVE);
 }
 
-struct aoma_segment *aoma_run_give_batch(void **blocks, unsigned count)
+void aoma_run_give_batch(void **blocks, unsigned count)
 {
-    struct aoma_segment *settled = NULL;
-
     for (void **end = blocks + count; blocks < end; blocks++) {
         unsigned index;
 
@@ -206,12 +204,9 @@ struct aoma_segment *aoma_run_give_batch(void **blocks, unsigned count)
             continue;
         struct aoma_run *run = run_of(*blocks);
         (void)aoma_run_begins(run, (uintptr_t)*blocks - run->base, &index);
-        if (aoma_unlikely(give_bits(run, index / 64, gather_bits(run, index / 64, blocks, end)))) {
+        if (aoma_unlikely(give_bits(run, index / 64, gather_bits(run, index / 64, blocks, end))))
             aoma_run_settle(run);
-            settled = run->segment;
-        }
     }
-    return settled;
 }
 
 /* ---- the check level `expensive` ---- */

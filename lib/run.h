@@ -255,8 +255,8 @@ AOMA_INLINE void aoma_run_give(struct aoma_run *run, unsigned index, bool recent
 }
 
 /* The same for several blocks at once, which all are in use, in any order and of any runs: one atomic operation per word
- * that has some of them. Leaves the array full of NULL. A segment that this may have made worth purging, or NULL. */
-struct aoma_segment *aoma_run_give_batch(void **blocks, unsigned count);
+ * that has some of them. Leaves the array full of NULL, and purging to the caller. */
+void aoma_run_give_batch(void **blocks, unsigned count);
 
 /*
  * The offset of address in the run, or of one outside; whether the run has a byte there. The loads may be of any time

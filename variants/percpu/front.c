@@ -22,6 +22,10 @@
 
 struct aoma_ptr aoma_fronts[AOMA_PERCPU_CPUS];
 
+/* Mapped bytes when fronts were last emptied because the heap grew, or less. A hint: what threads write at once is
+ * about the same. */
+static struct aoma_hint drained_at;
+
 /* ---- making ---- */
 
 static struct aoma_ptr made[AOMA_PERCPU_CPUS]; /* 0 -> the front, once; whoever wins the CAS attaches it */
@@ -129,35 +133,31 @@ void *aoma_front_refill(unsigned class)
     return block;
 }
 
-/* Moves a batch out of the front; the one that lay in the place goes back to its runs. The segment that this may have
- * made worth purging, or NULL. */
-static AOMA_NOINLINE struct aoma_segment *make_room(unsigned class)
+/* Moves a batch out of the front; the one that lay in the place goes back to its runs. */
+static AOMA_NOINLINE void make_room(unsigned class)
 {
     struct aoma_transfer place;
-    struct aoma_segment *freed = NULL;
 
     if (!aoma_transfer_take_room(class, &place))
-        return NULL;
+        return;
     if (place.count)
-        freed = aoma_run_give_batch(place.blocks, place.count);
+        aoma_run_give_batch(place.blocks, place.count);
     place.count = 0;
     pop_batch(class, &place);
     aoma_transfer_put(&place);
-    return freed;
 }
 
 void aoma_front_overflow(struct aoma_run *run, unsigned index, void *block, const char *function)
 {
     unsigned class = aoma_state_class(aoma_load_relaxed(&run->state));
+    struct aoma_segment *segment = run->segment;
 
     if (has_front(class)) {
         if (push(class, block))
             return;
-        struct aoma_segment *freed = make_room(class);
-        bool pushed = push(class, block);
-        if (freed)
-            aoma_segment_purge_if_due(freed);
-        if (pushed)
+        make_room(class);
+        aoma_segment_purge_if_due(segment); /* one of those that blocks are freed in: in time all have their turn */
+        if (push(class, block))
             return;
     }
     aoma_run_give(run, index, false, block, function);
@@ -268,7 +268,7 @@ static AOMA_NOINLINE bool drain_place(unsigned class)
 
     if (!aoma_transfer_take_full(class, &place))
         return false;
-    (void)aoma_run_give_batch(place.blocks, place.count);
+    aoma_run_give_batch(place.blocks, place.count);
     place.count = 0;
     aoma_transfer_put(&place);
     return true;
@@ -282,6 +282,18 @@ static bool drain_places(unsigned class)
     for (unsigned i = 0; i < AOMA_TRANSFER_PLACES && drain_place(class); i++)
         drained = true;
     return drained;
+}
+
+void aoma_fronts_drain_if_grown(void)
+{
+    size_t mapped = aoma_source_mapped_bytes();
+    size_t before = aoma_hint_get(&drained_at);
+
+    if (aoma_likely(mapped - before <= before >> AOMA_FRONT_GROWTH_SHIFT) || !aoma_rseq_id())
+        return;
+    aoma_hint_set(&drained_at, mapped);
+    if (mapped > before)
+        (void)aoma_fronts_drain();
 }
 
 bool aoma_fronts_drain(void)

@@ -31,8 +31,8 @@
  * What one CPU may hold of a class: so many bytes, at most so many blocks; nothing of the largest classes. Of all
  * classes together: AOMA_FRONT_BYTES_MAX.
  */
-#define AOMA_FRONT_CLASS_BYTES (16 * AOMA_KIB)
-#define AOMA_FRONT_BLOCKS_MAX 256u
+#define AOMA_FRONT_CLASS_BYTES (32 * AOMA_KIB)
+#define AOMA_FRONT_BLOCKS_MAX 512u
 #define AOMA_FRONT_BLOCK_BYTES_MAX (8 * AOMA_KIB)
 #define AOMA_FRONT_CAP(bytes)                                                                                          \
     ((bytes) > AOMA_FRONT_BLOCK_BYTES_MAX                       ? 0                                                    \
@@ -40,7 +40,7 @@
                                                                 : (unsigned)(AOMA_FRONT_CLASS_BYTES / (bytes)))
 
 /* Blocks that move at once; fewer where half of the cap is fewer. */
-#define AOMA_FRONT_BATCH_MAX 32u
+#define AOMA_FRONT_BATCH_MAX 64u
 
 struct aoma_front_stack {
     volatile uint16_t top;
@@ -67,7 +67,7 @@ enum { AOMA_FRONT_BYTES_MAX = 0 AOMA_CLASS_LIST };
 
 _Static_assert(sizeof(struct aoma_front_stack) == AOMA_FRONT_SLOT_BYTES, "a stack's words fill a slot");
 _Static_assert(AOMA_FRONT_STACKS + AOMA_FRONT_SLOTS <= UINT16_MAX, "positions fit their fields");
-_Static_assert(AOMA_FRONT_BYTES_MAX <= AOMA_MIB, "what one CPU may hold, as documented");
+_Static_assert(AOMA_FRONT_BYTES_MAX <= 2 * AOMA_MIB, "what one CPU may hold, as documented");
 
 /* By the number in the field that the kernel keeps: the front, 0 where there is none or it is being emptied. Written by
  * CAS: 0 -> the front by who made it or has emptied it, the front -> 0 by who empties it. */
@@ -136,6 +136,13 @@ bool aoma_front_has(unsigned class, const void *block);
 
 /* Empties the fronts of all CPUs and the transfer places into the runs; whether they held anything. */
 bool aoma_fronts_drain(void);
+
+/*
+ * The same when the heap has grown by 1/8 since the last time. A block that is cached keeps its run from being empty:
+ * when a program changes to other sizes, what lies in the fronts is memory of many runs that the new sizes cannot have.
+ */
+#define AOMA_FRONT_GROWTH_SHIFT 3
+void aoma_fronts_drain_if_grown(void);
 
 /* Blocks held by fronts and transfer places; exact while no other thread is inside the library. */
 size_t aoma_fronts_count(void);

@@ -38,7 +38,11 @@ AOMA_INLINE void *aoma_variant_refill(unsigned class)
 {
     void *block = aoma_fronts_turn_on() ? aoma_front_refill(class) : NULL;
 
-    return aoma_percpu_unmarked(block ? block : aoma_percpu_refill(class));
+    if (!block) {
+        block = aoma_percpu_refill(class);
+        aoma_fronts_drain_if_grown();
+    }
+    return aoma_percpu_unmarked(block);
 }
 
 AOMA_INLINE void *aoma_variant_alloc_existing(unsigned class)
