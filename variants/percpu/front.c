@@ -55,6 +55,7 @@ static AOMA_NOINLINE bool make(unsigned number)
     lay_out(front);
     if (aoma_ptr_cas_full(&made[number], 0, (uintptr_t)front)) {
         aoma_cpu_set_add(&made_set, number);
+        AOMA_INJECT(making);
         return aoma_ptr_cas_full(&aoma_fronts[number], 0, (uintptr_t)front);
     }
     aoma_source_metadata_return(front, FRONT_BYTES, NULL);
@@ -114,6 +115,7 @@ static AOMA_NOINLINE void *refill(unsigned class)
 
     if (!aoma_transfer_take(class, &place))
         return NULL;
+    AOMA_INJECT(busy);
     if (!place.count)
         place.count = aoma_percpu_take_batch(class, place.blocks, aoma_front_batch(class));
     if (place.count) {
@@ -144,6 +146,7 @@ static AOMA_NOINLINE void make_room(unsigned class)
         aoma_run_give_batch(place.blocks, place.count);
     place.count = 0;
     pop_batch(class, &place);
+    AOMA_INJECT(busy);
     aoma_transfer_put(&place);
 }
 
@@ -253,10 +256,13 @@ static AOMA_NOINLINE bool drain_front(unsigned number)
 
     if (!front || is_empty((const struct aoma_front *)front) || !aoma_ptr_cas_full(&aoma_fronts[number], front, 0))
         return false;
+    AOMA_INJECT(detached);
     if (aoma_rseq_restart_all()) {
+        AOMA_INJECT(emptying);
         empty((struct aoma_front *)front);
         drained = true;
     }
+    AOMA_INJECT(emptied);
     (void)aoma_ptr_cas_full(&aoma_fronts[number], 0, front); /* full: publishes what was emptied */
     return drained;
 }

@@ -138,10 +138,10 @@ bool aoma_front_has(unsigned class, const void *block);
 bool aoma_fronts_drain(void);
 
 /*
- * The same when the heap has grown by 1/8 since the last time. A block that is cached keeps its run from being empty:
+ * The same when the heap has grown by 1/32 since the last time. A block that is cached keeps its run from being empty:
  * when a program changes to other sizes, what lies in the fronts is memory of many runs that the new sizes cannot have.
  */
-#define AOMA_FRONT_GROWTH_SHIFT 3
+#define AOMA_FRONT_GROWTH_SHIFT 5
 void aoma_fronts_drain_if_grown(void);
 
 /* Blocks held by fronts and transfer places; exact while no other thread is inside the library. */

@@ -46,7 +46,7 @@ static AOMA_NOINLINE void *alloc_stolen(unsigned class)
 {
     struct aoma_run *run = steal(class);
 
-    return run ? aoma_heap_adopt(aoma_percpu_heap(), class, run) : NULL;
+    return run ? aoma_heap_adopt(use_heap(), class, run) : NULL;
 }
 
 unsigned aoma_percpu_take_batch(unsigned class, void **blocks, unsigned max)

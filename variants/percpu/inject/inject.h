@@ -5,13 +5,20 @@
 #ifndef AOMA_PERCPU_INJECT_H
 #define AOMA_PERCPU_INJECT_H
 
-/* The number of the CPU, which a test may replace by any other. */
+/* The number of the CPU for the heaps, which a test may replace by any other. (Not that of the fronts.) */
 #define AOMA_INJECT_CPU(cpu) (cpu)
 
 /* What the kernel says of the size of its fields, <sys/auxv.h>. */
 #define AOMA_INJECT_FEATURE_SIZE(size) (size)
 
-/* A window of that name begins here, which a test may stretch. */
+/*
+ * A window begins here, which a test may stretch:
+ *   busy       a transfer place is in this thread's hands
+ *   making     a front is made but not attached
+ *   detached   a front was detached; sections may still be under way on it
+ *   emptying   none is any more
+ *   emptied    before it is attached again
+ */
 #define AOMA_INJECT(window) ((void)0)
 
 #endif /* AOMA_PERCPU_INJECT_H */

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+/* Copyright (c) The aomalloc developers */
+
+/* Where restartable sequences are not to be had, the heaps serve, and AO_malloc_mode() says why. */
+
+#define _GNU_SOURCE
+#include "test.h"
+
+#include "child.h"
+
+#include <aomalloc.h>
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* Set in a process that was started by a test: what its mode must begin with. */
+#define EXPECTED "AOMALLOC_TEST_EXPECTED_MODE"
+
+static void use_heap(void)
+{
+    void *blocks[1000];
+
+    for (unsigned i = 0; i < 1000; i++) {
+        blocks[i] = AO_malloc(16 + i * 3);
+        CHECK(blocks[i]);
+        memset(blocks[i], (int)i, 16 + i * 3);
+    }
+    for (unsigned i = 0; i < 1000; i++)
+        AO_free(blocks[i]);
+    AO_malloc_trim();
+}
+
+TEST(mode_before_mmap)
+{
+    CHECK(strncmp(AO_malloc_mode(), "cas", 3) == 0);
+    use_heap();
+    CHECK(strncmp(AO_malloc_mode(), "cas", 3) == 0);
+}
+
+TEST(mode_after_mmap)
+{
+    const char *expected = getenv(EXPECTED);
+
+    AO_malloc_enable_mmap();
+    errno = ERRNO_SENTINEL;
+    const char *mode = AO_malloc_mode();
+    CHECK(errno == ERRNO_SENTINEL);
+    printf("mode: %s\n", mode);
+    CHECK(strcmp(mode, "rseq") == 0 || strncmp(mode, "cas", 3) == 0);
+    CHECK(!expected || strncmp(mode, expected, strlen(expected)) == 0);
+    use_heap();
+    CHECK(strcmp(AO_malloc_mode(), mode) == 0);
+}
+
+static void refuse(unsigned system_call)
+{
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, system_call, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {sizeof filter / sizeof filter[0], filter};
+
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
+        test_skip("seccomp filters are not available");
+}
+
+static void start_again(const char *expected)
+{
+    setenv(EXPECTED, expected, 1);
+    execl("/proc/self/exe", "test_mode", "mode_after_mmap", (char *)NULL);
+    test_fail(__FILE__, __LINE__, "the program starts again");
+}
+
+TEST(membarrier_refused)
+{
+    if (test_instrumented())
+        test_skip("there are no sequences to begin with");
+    refuse(SYS_membarrier);
+    start_again("cas: ");
+}
+
+TEST(rseq_refused)
+{
+    if (test_instrumented())
+        test_skip("there are no sequences to begin with");
+    refuse(SYS_rseq);
+    start_again("cas: the C library has not");
+}
+
+TEST(rseq_turned_off)
+{
+    if (test_instrumented())
+        test_skip("there are no sequences to begin with");
+    setenv("GLIBC_TUNABLES", "glibc.pthread.rseq=0", 1);
+    start_again("cas: the C library has not");
+}
