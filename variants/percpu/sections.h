@@ -2,9 +2,9 @@
 /* Copyright (c) The aomalloc developers */
 
 /*
- * The restartable sections. Each is written once here in pseudo-code and once per processor in arch/.../sections_arch.h.
- * One that the kernel aborts (a signal, a preemption, a migration, membarrier's rseq command) has changed nothing, since
- * its one committing store is its last instruction. So what a section reads cannot change under it: on the CPU whose
+ * The restartable sections. Each is written once here in pseudo-code, and once per processor in a sections_arch.h under
+ * arch. One that the kernel aborts (a signal, a preemption, a migration, membarrier's rseq command) has changed nothing,
+ * since its one committing store is its last instruction. So what a section reads cannot change under it: on the CPU whose
  * number it has read it is alone. The number is read within the section, from the very field that indexes the fronts.
  *
  * area: bytes from the thread pointer to the registered area; id: to the field that holds the number.
@@ -17,7 +17,8 @@
  *     pop:        begin, front; fail if top == bottom; block = slot[top - 1]; commit top - 1; then, behind the section,
  *                 prefetch what slot[top - 1] is now, which need not be a block
  *     push:       begin, front; fail if top == end; slot[top] = block; commit top + 1
- *     pop_batch:  begin, front; n = min(n, top - bottom), fail if 0; blocks[0 .. n - 1] = slot[top - n ..]; commit top - n
+ *     pop_batch:  begin, front; n = min(n, top - bottom), fail if 0; blocks[0 .. n - 1] = slot[top - n ..];
+ *                 commit top - n
  *     push_batch: begin, front; fail if top + n > end; slot[top ..] = blocks[0 .. n - 1]; commit top + n
  *
  * Failing and being aborted look the same to the caller. Each section is tried once: under a debugger that steps

@@ -4,7 +4,8 @@
 /*
  * Transfer places: a few per class, each with room for a batch of block pointers and one word that says whose it is.
  * Memory freed on one CPU and wanted on another goes through them with one compare-and-swap on either side, without
- * touching the blocks. They are also the room in which batches are put together: nothing of that size may be on a stack.
+ * touching the blocks. They are also the room in which batches are put together: nothing of that size may be on a
+ * stack.
  *
  *     FREE -> BUSY   whoever wants room           BUSY -> FREE   its holder, when it has emptied it
  *     FULL -> BUSY   whoever wants the blocks     BUSY -> FULL   its holder, with a count of at least 1

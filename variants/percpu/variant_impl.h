@@ -83,8 +83,8 @@ AOMA_INLINE bool aoma_percpu_is_suspect(const struct aoma_run *run, unsigned cla
 }
 
 /*
- * The look at the block's bit finds what was never handed out, or freed and back in its run, for certain; the mark finds
- * what is in a front or a transfer place, as long as nobody wrote to the block since.
+ * The look at the block's bit finds what was never handed out, or freed and back in its run, for certain; the mark
+ * finds what is in a front or a transfer place, as long as nobody wrote to the block since.
  */
 AOMA_INLINE void aoma_variant_free(struct aoma_run *run, unsigned index, bool recent, void *block, const char *function)
 {
