@@ -268,7 +268,7 @@ AOMA_INLINE bool begins_in(const struct aoma_run *run, const void *block, unsign
            aoma_likely(aoma_run_begins(run, offset, index));
 }
 
-static AOMA_NOINLINE void free_by_hint(void *block)
+AOMA_INLINE void free_hinted(void *block)
 {
     struct aoma_run *run = (struct aoma_run *)aoma_ptr_load_acquire(aoma_run_hint((uintptr_t)block));
     unsigned index;
@@ -279,8 +279,13 @@ static AOMA_NOINLINE void free_by_hint(void *block)
         free_by_page_map(block);
 }
 
-/* Everything ends in jumps, not calls, and so needs no stack frame. */
-AOMA_EXPORT void AO_free(void *block)
+static AOMA_NOINLINE void free_by_hint(void *block)
+{
+    free_hinted(block);
+}
+
+/* Most likely the block is of the run that was last put into a header. */
+AOMA_INLINE void free_recent(void *block)
 {
     struct aoma_run *run = aoma_recent_run();
     unsigned index;
@@ -289,6 +294,15 @@ AOMA_EXPORT void AO_free(void *block)
         aoma_variant_free(run, index, true, block, "AO_free");
     else
         free_by_hint(block);
+}
+
+/* Everything ends in jumps, not calls, and so needs no stack frame. */
+AOMA_EXPORT void AO_free(void *block)
+{
+    if (AOMA_VARIANT_RECENT)
+        free_recent(block);
+    else
+        free_hinted(block);
 }
 
 /* ---- size and resizing ---- */

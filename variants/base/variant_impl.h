@@ -6,6 +6,8 @@
 #ifndef AOMA_VARIANT_IMPL_H
 #define AOMA_VARIANT_IMPL_H
 
+#define AOMA_VARIANT_RECENT true
+
 extern struct aoma_heap aoma_base_heap;
 
 AOMA_INLINE bool aoma_variant_take(unsigned class, void **block)

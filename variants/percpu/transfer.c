@@ -42,8 +42,11 @@ static unsigned count_of(uint64_t word)
 static bool take(unsigned class, uint64_t state, struct aoma_transfer *place)
 {
     struct class_places *places = &classes[class];
+    unsigned first =
+        aoma_percpu_cpu() * (AOMA_TRANSFER_PLACES / 2); /* neighbours begin apart: what a CPU gave it gets */
 
-    for (unsigned i = 0; i < AOMA_TRANSFER_PLACES; i++) {
+    for (unsigned n = 0; n < AOMA_TRANSFER_PLACES; n++) {
+        unsigned i = (first + n) % AOMA_TRANSFER_PLACES;
         uint64_t word = aoma_load_relaxed(&places->word[i]);
 
         if ((word & STATE_MASK) != state)
