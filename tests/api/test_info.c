@@ -8,6 +8,7 @@
 #include <aomalloc.h>
 
 #include <errno.h>
+#include <string.h>
 
 TEST(version_is_that_of_the_header)
 {
@@ -22,6 +23,13 @@ TEST(variant_is_that_of_the_build)
 {
     assert_string_equal(AO_malloc_variant(), TEST_VARIANT);
     assert_ptr_equal(AO_malloc_variant(), AO_malloc_variant());
+}
+
+TEST(mode_begins_with_cas_before_mmap)
+{
+    assert_int_equal(strncmp(AO_malloc_mode(), "cas", 3), 0);
+    AO_malloc_enable_mmap();
+    assert_true(strncmp(AO_malloc_mode(), "cas", 3) == 0 || strcmp(AO_malloc_mode(), "rseq") == 0);
 }
 
 TEST(is_lock_free)

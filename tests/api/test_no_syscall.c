@@ -107,6 +107,7 @@ static void use_everything(void)
     AO_malloc_set_limit(SIZE_MAX);
     CHECK(AO_malloc_is_lock_free() == 1);
     CHECK(AO_malloc_variant() != NULL);
+    CHECK(AO_malloc_mode() != NULL);
     CHECK(AO_malloc_version() == AOMALLOC_VERSION);
     use_until_exhausted(1000);
     use_until_exhausted(100);

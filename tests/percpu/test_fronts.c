@@ -54,6 +54,7 @@ static void exchange_while(void (*disturb)(pthread_t *threads))
     atomic_store(&stop, true);
     for (size_t i = 0; i < THREADS; i++)
         CHECK(pthread_join(threads[i], NULL) == 0);
+    inject_window = NULL; /* what it does in the windows of emptying would fill them again */
     size_t live = 0;
     for (size_t i = 0; i < SLOTS; i++)
         live += slots[i] != NULL;

@@ -2,10 +2,14 @@
 /* Copyright (c) The aomalloc developers */
 
 /*
- * The restartable sections. Each is written once here in pseudo-code, and once per processor in a sections_arch.h under
- * arch. One that the kernel aborts (a signal, a preemption, a migration, membarrier's rseq command) has changed nothing,
- * since its one committing store is its last instruction. So what a section reads cannot change under it: on the CPU whose
- * number it has read it is alone. The number is read within the section, from the very field that indexes the fronts.
+ * The restartable sections. Each is written once here in pseudo-code, and once per processor in a sections_arch.h
+ * under arch. One that the kernel aborts (a signal, a preemption, a migration, membarrier's rseq command) has changed
+ * nothing, since its one committing store is its last instruction. So what a section reads cannot change under it: on
+ * the CPU whose number it has read it is alone. The number is read within the section, from the very field that
+ * indexes the fronts.
+ *
+ * A descriptor must stay mapped after its section: rseq_cs keeps pointing to it until the kernel next looks, and a
+ * process whose descriptor cannot be read is killed. So the library is linked with -z nodelete.
  *
  * area: bytes from the thread pointer to the registered area; id: to the field that holds the number.
  *
