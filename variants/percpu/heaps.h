@@ -24,9 +24,9 @@ struct aoma_percpu_heap {
 extern struct aoma_percpu_heap aoma_percpu_heaps[AOMA_PERCPU_CPUS];
 
 /*
- * While there is only the static heap, its memory counts more than speed: each heap may hold a run of each class, partly
- * used, and with two heaps 5/8 of 2 MiB in blocks of all sizes was not to be had any more. So CPUs share heaps then, one
- * per so many bytes.
+ * While there is only the static heap, its memory counts more than speed: each heap may hold a run of each class,
+ * partly used, and with two heaps 5/8 of 2 MiB in blocks of all sizes was not to be had any more. So CPUs share heaps
+ * then, one per so many bytes.
  */
 #define AOMA_PERCPU_STATIC_SHARE_BYTES (4 * AOMA_MIB)
 #define AOMA_PERCPU_STATIC_HEAPS ((unsigned)(AOMA_STATIC_HEAP_BYTES / AOMA_PERCPU_STATIC_SHARE_BYTES) + 1)
@@ -43,8 +43,8 @@ AOMA_INLINE struct aoma_heap *aoma_percpu_heap(void)
     return &aoma_percpu_heaps[cpu].heap;
 }
 
-/* A block of class when the heap's header has none: from partial runs, new ones, and, when memory is short, from those in
- * the headers of other CPUs. */
+/* A block of class when the heap's header has none: from partial runs, new ones, and, when memory is short, from those
+ * in the headers of other CPUs. */
 void *aoma_percpu_refill(unsigned class);
 
 /* Only from runs that there are, of any CPU. */
