@@ -229,7 +229,7 @@ static size_t block_bytes(const struct aoma_run *run)
 
 static AOMA_NOINLINE void fill_freed(struct place place, void *block)
 {
-    if (aoma_run_in_use(place.run, place.index))
+    if (aoma_run_in_use(place.run, place.index) && !aoma_variant_has(place.run, block))
         aoma_bytes_fill(block, AOMA_FREED_FILL, block_bytes(place.run));
 }
 

@@ -246,8 +246,8 @@ static void empty(struct aoma_front *front)
 
 /*
  * With the front detached no section begins on it. One that had begun is aborted by membarrier if it runs, and by its
- * return to user space if it does not. Then the front is this thread's alone. If membarrier refuses, nothing is known of
- * such a section, so the front stays as it is.
+ * return to user space if it does not. Then the front is this thread's alone. If membarrier refuses, nothing is known
+ * of such a section, so the front stays as it is.
  */
 static AOMA_NOINLINE bool drain_front(unsigned number)
 {
