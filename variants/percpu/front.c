@@ -179,9 +179,9 @@ void aoma_front_free_suspect(struct aoma_run *run, unsigned index, void *block, 
 /* ---- all CPUs ---- */
 
 /*
- * Reads stacks that their CPUs change meanwhile. Whoever rightly frees a block has held it since before this look began,
- * so it is below no top, nor is it pushed until the look ends: if it is found it was freed before. A top is read before
- * the slots below it, in the order in which they were written.
+ * Reads stacks that their CPUs change meanwhile. Whoever rightly frees a block has held it since before this look
+ * began, so it is below no top, nor is it pushed until the look ends: if it is found it was freed before. A top is read
+ * before the slots below it, in the order in which they were written.
  */
 static bool front_has(const struct aoma_front *front, unsigned class, const void *block)
 {
