@@ -6,9 +6,9 @@
  * partial runs. All-zero is a good heap.
  *
  * A header is changed by CAS: to another word of its run, by anyone; to another run, by whoever brings one with free
- * blocks when this has none; to 0, by whoever takes an idle run back or a run into another heap. Who removes a run from the header must retire it, or put it into another header.
- * It needs no version: whatever happened in between, the run removed was in the header, and retiring it looks at its
- * blocks.
+ * blocks when this has none; to 0, by whoever takes an idle run back, or a run into another heap. Who removes a run
+ * from the header must retire it, or put it into another header. It needs no version: whatever happened in between, the
+ * run removed was in the header, and retiring it looks at its blocks.
  */
 #ifndef AOMA_HEAP_H
 #define AOMA_HEAP_H

@@ -254,8 +254,8 @@ AOMA_INLINE void aoma_run_give(struct aoma_run *run, unsigned index, bool recent
         aoma_run_settle_freed(run);
 }
 
-/* The same for several blocks at once, which all are in use, in any order and of any runs: one atomic operation per word
- * that has some of them. Leaves the array full of NULL, and purging to the caller. */
+/* The same for several blocks at once, which all are in use, in any order and of any runs: one atomic operation per
+ * word that has some of them. Leaves the array full of NULL, and purging to the caller. */
 void aoma_run_give_batch(void **blocks, unsigned count);
 
 /*
