@@ -423,8 +423,9 @@ AOMA_EXPORT int AO_malloc_add_region(void *mem, size_t bytes)
 {
     uintptr_t low = (uintptr_t)mem;
     uintptr_t high = low + bytes;
+    const uint32_t most_segments = AOMA_MAX_SEGMENTS;
 
-    if (mem && high >= low && bytes >= AOMA_CHUNK_BYTES && bytes >> AOMA_SEGMENT_SHIFT < AOMA_MAX_SEGMENTS) {
+    if (mem && high >= low && bytes >= AOMA_CHUNK_BYTES && bytes >> AOMA_SEGMENT_SHIFT < most_segments) {
         aoma_segment_install_static(); /* so that it is known as part of the heap */
         high &= ~(uintptr_t)AOMA_CHUNK_MASK;
         low = (low + AOMA_CHUNK_MASK) & ~(uintptr_t)AOMA_CHUNK_MASK;

@@ -27,7 +27,11 @@
 #define AOMA_CHUNK_MASK (AOMA_CHUNK_BYTES - 1)
 
 /* Chunks that share a page where that is larger. */
-#define AOMA_PAGE_CHUNKS (AOMA_PAGE_SHIFT > AOMA_CHUNK_SHIFT ? 1u << (AOMA_PAGE_SHIFT - AOMA_CHUNK_SHIFT) : 1u)
+#if AOMA_PAGE_SHIFT > AOMA_CHUNK_SHIFT
+#define AOMA_PAGE_CHUNKS (1u << (AOMA_PAGE_SHIFT - AOMA_CHUNK_SHIFT))
+#else
+#define AOMA_PAGE_CHUNKS 1u
+#endif
 
 /* A segment is one aligned window of address space: 64 chunks, a bit each in its words. */
 #define AOMA_SEGMENT_CHUNKS_SHIFT 6

@@ -236,7 +236,7 @@ TEST(stepped_calls_end)
         }
         step_with(NULL);
     }
-    CHECK(steps > BLOCKS * 20 && steps < BLOCKS * 6 * 5000);
+    CHECK(steps > BLOCKS * 20L && steps < BLOCKS * 6L * 5000);
     assert_accounted(0);
 }
 
@@ -433,9 +433,9 @@ TEST(free_of_what_was_never_handed_out)
     require_fronts();
     char *block = AO_malloc(1024);
     const struct aoma_run *run = (const struct aoma_run *)aoma_ptr_load_acquire(aoma_run_hint((uintptr_t)block));
-    CHECK((uintptr_t)block - run->base < 1024 * 32);
+    CHECK((uintptr_t)block - run->base < 32 * KIB);
     freed = (void *)(run->base + aoma_hint_get(&run->blocks_bytes) - 1024);
-    CHECK((uintptr_t)freed - run->base >= 1024 * 60);
+    CHECK((uintptr_t)freed - run->base >= 60 * KIB);
     assert_refused(free_again, "AO_free(");
 }
 

@@ -102,6 +102,7 @@ TEST(free_blocks_of_other_cpus_are_found)
     spread_over_static_heap();
     while ((blocks[count] = AO_malloc(BLOCK_BYTES)))
         count++;
+    CHECK(count > 0);
     for (unsigned round = 0; round < 1000; round++) {
         size_t chosen = rng_below(&rng, count);
         AO_free(blocks[chosen]);
