@@ -95,7 +95,7 @@ TEST(threads_moved_about_with_numbers_of_cpus)
     exchange_while(move_about);
 }
 
-static void trim(pthread_t *threads)
+static void trim(const pthread_t *threads)
 {
     (void)threads;
     AO_malloc_trim();
