@@ -268,41 +268,45 @@ AOMA_INLINE bool begins_in(const struct aoma_run *run, const void *block, unsign
            aoma_likely(aoma_run_begins(run, offset, index));
 }
 
-AOMA_INLINE void free_hinted(void *block)
+/* recent (a constant): run is the recent one. */
+AOMA_INLINE void free_in(struct aoma_run *run, bool recent, void *block)
 {
-    struct aoma_run *run = (struct aoma_run *)aoma_ptr_load_acquire(aoma_run_hint((uintptr_t)block));
     unsigned index;
 
     if (!AOMA_CHECKS_DEBUG && begins_in(run, block, &index))
-        aoma_variant_free(run, index, false, block, "AO_free");
+        aoma_variant_free(run, index, recent, block, "AO_free");
     else
         free_by_page_map(block);
 }
 
-static AOMA_NOINLINE void free_by_hint(void *block)
+/*
+ * The block goes to its run at once. An atomic operation asks for its cache line only when all before it is done, so
+ * the line is fetched as soon as it is known. And most likely the block is of the run that was last put into a header:
+ * with that guessed by a branch, the processor need not wait until it has looked the run up.
+ */
+AOMA_INLINE void free_directly(struct aoma_run *run, void *block)
 {
-    free_hinted(block);
-}
+    struct aoma_run *recent = aoma_recent_run();
+    struct aoma_run *guess = recent;
 
-/* Most likely the block is of the run that was last put into a header. */
-AOMA_INLINE void free_recent(void *block)
-{
-    struct aoma_run *run = aoma_recent_run();
-    unsigned index;
-
-    if (!AOMA_CHECKS_DEBUG && begins_in(run, block, &index))
-        aoma_variant_free(run, index, true, block, "AO_free");
+    if (aoma_likely(run))
+        aoma_prefetch_for_change(run->free);
+    AOMA_OPAQUE(guess); /* or the compiler would take run, which is the same */
+    if (run == recent)
+        free_in(guess, true, block);
     else
-        free_by_hint(block);
+        free_in(run, false, block);
 }
 
 /* Everything ends in jumps, not calls, and so needs no stack frame. */
 AOMA_EXPORT void AO_free(void *block)
 {
-    if (AOMA_VARIANT_RECENT)
-        free_recent(block);
+    struct aoma_run *run = (struct aoma_run *)aoma_ptr_load_acquire(aoma_run_hint((uintptr_t)block));
+
+    if (AOMA_VARIANT_DIRECT)
+        free_directly(run, block);
     else
-        free_hinted(block);
+        free_in(run, false, block);
 }
 
 /* ---- size and resizing ---- */

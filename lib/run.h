@@ -164,7 +164,7 @@ AOMA_INLINE bool aoma_run_take(aoma_active active, unsigned class, void **block)
 
 /*
  * The same from any word of the run, those after *active's first; *active becomes the one to go on with. choosy: only
- * from words with at least 1/8 of their blocks free.
+ * from words with at least 3/16 of their blocks free.
  */
 bool aoma_run_take_any(aoma_active *active, unsigned class, bool choosy, void **block);
 
@@ -311,7 +311,7 @@ AOMA_INLINE bool aoma_run_is_large(const struct aoma_run *run)
 
 /*
  * A PARTIAL run of class, made ACTIVE: the caller's; NULL: none was found. choosy: only one that has a word with at
- * least 1/8 of its blocks free, and the search gives up after a few that have none; else all are looked at. It begins
+ * least 3/16 of its blocks free, and the search gives up after a few that have none; else all are looked at. It begins
  * at *cursor and leaves there where it got to.
  */
 struct aoma_run *aoma_run_take_partial(unsigned class, bool choosy, struct aoma_hint *cursor);

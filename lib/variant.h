@@ -35,8 +35,8 @@
  *       front of them. Whether anything was given back. May take time in proportion to the number of headers, not to
  *       the heap.
  *
- *   AOMA_VARIANT_RECENT
- *       A constant: whether free() should look at the recent run first.
+ *   AOMA_VARIANT_DIRECT
+ *       A constant: whether free most likely gives the block to its run at once.
  *
  *   bool aoma_variant_has(const struct aoma_run *run, void *block)
  *       Whether a block whose run says that it is in use was freed and is cached. May miss some; never wrong when it

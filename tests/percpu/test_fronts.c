@@ -42,7 +42,7 @@ static void *exchange_until_stopped(void *number)
 }
 
 /* Threads exchange blocks while disturb() is called again and again; then every block must be accounted for. */
-static void exchange_while(void (*disturb)(pthread_t *threads))
+static void exchange_while(void (*disturb)(const pthread_t *threads))
 {
     pthread_t threads[THREADS];
     uint64_t deadline = test_deadline_ns();
@@ -63,7 +63,7 @@ static void exchange_while(void (*disturb)(pthread_t *threads))
     assert_accounted(0);
 }
 
-static void move_about(pthread_t *threads)
+static void move_about(const pthread_t *threads)
 {
     static unsigned turn;
     cpu_set_t cpus, all;
@@ -107,7 +107,7 @@ TEST(fronts_emptied_under_way)
     exchange_while(trim);
 }
 
-static void trim_and_move(pthread_t *threads)
+static void trim_and_move(const pthread_t *threads)
 {
     AO_malloc_trim();
     move_about(threads);
@@ -179,7 +179,7 @@ static void allocate_in_handler(int number)
     }
 }
 
-static void send_signals(pthread_t *threads)
+static void send_signals(const pthread_t *threads)
 {
     for (unsigned i = 0; i < THREADS; i++)
         pthread_kill(threads[i], SIGUSR1);

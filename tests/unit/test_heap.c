@@ -132,7 +132,7 @@ TEST(refill_passes_by_an_almost_full_run_when_there_is_mmap)
     only_group();
     empty_header(CLASS_1K);
     struct aoma_run *first = header_run(CLASS_1K);
-    unsigned count = count_of(first), few = count / 8 - 1;
+    unsigned count = count_of(first), few = count * 3 / 16 - 1;
 
     assert_int_equal(chunks_of(first), aoma_class_chunks(CLASS_1K, AOMA_RUN_ROOMY));
     void *kept[BLOCKS_MAX] = {NULL};

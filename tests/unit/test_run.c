@@ -605,8 +605,8 @@ TEST(search_wraps_to_lower_chunks_and_segments)
     }
 }
 
-/* 1/8 of 64 */
-enum { MANY = 8 };
+/* 3/16 of 64 */
+enum { MANY = 12 };
 
 TEST(search_passes_by_runs_with_too_few_blocks)
 {

@@ -162,7 +162,7 @@ static inline void *take_from_word(aoma_active active, unsigned class)
     return taken_or_null(taken, block);
 }
 
-/* With many: only a run of which 1/8 is free. */
+/* With many: only a run of which 3/16 are free. */
 static inline struct aoma_run *take_partial(unsigned class, bool many, struct aoma_hint *cursor)
 {
     return aoma_run_take_partial(class, many, cursor);

@@ -6,7 +6,7 @@
 #ifndef AOMA_VARIANT_IMPL_H
 #define AOMA_VARIANT_IMPL_H
 
-#define AOMA_VARIANT_RECENT true
+#define AOMA_VARIANT_DIRECT true
 
 extern struct aoma_heap aoma_base_heap;
 

@@ -12,9 +12,8 @@
 #include "heaps.h"
 #include "sections.h"
 
-/* There are many headers, and blocks of a front are of any run: at 1 thread it made `pair` 0.5 ns faster, at 2 threads
- * slower by 1 ns, and the other workloads slower as well. */
-#define AOMA_VARIANT_RECENT false
+/* Blocks go to a front, of whatever run they are. */
+#define AOMA_VARIANT_DIRECT false
 
 AOMA_INLINE bool aoma_variant_take(unsigned class, void **block)
 {
