@@ -7,7 +7,6 @@
  *   struct aoma_word        64 bits on every host: AO_t where that has 64 bits, the double-width operations elsewhere
  *   struct aoma_ptr         a pointer, perhaps with tag bits
  *   struct aoma_hint        a number of a pointer's size, of which any value written will do
- *   struct aoma_small_hint  the same in 32 bits
  *   struct aoma_counter     a count that many threads add to
  *
  * Compare-and-swap updates *expected when it fails. The read-modify-writes made of a CAS loop are lock-free, not
@@ -266,21 +265,6 @@ AOMA_INLINE bool aoma_hint_cas(struct aoma_hint *hint, size_t *expected, size_t 
 
     *expected = seen;
     return done;
-}
-
-/* A number of 32 bits, written by one thread at a time. */
-struct aoma_small_hint {
-    volatile unsigned bits;
-};
-
-AOMA_INLINE uint32_t aoma_small_hint_get(const struct aoma_small_hint *hint)
-{
-    return AO_int_load(&hint->bits);
-}
-
-AOMA_INLINE void aoma_small_hint_set(struct aoma_small_hint *hint, uint32_t value)
-{
-    AO_int_store(&hint->bits, value);
 }
 
 /* A count that many threads add to; wait-free where the host has fetch-and-add. */

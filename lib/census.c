@@ -15,7 +15,7 @@ static void count_words(struct aoma_census *census, const struct aoma_run *run, 
 
         if (free & ~(64 * i < count ? aoma_blocks_mask(count, i) : 0))
             aoma_fail_invariant("a run has a free block that it does not have");
-        census->blocks_free += (size_t)__builtin_popcountll(free);
+        census->blocks_free += aoma_count_bits(free);
         any |= free;
     }
     if (aoma_state_of(state) == AOMA_RUN_FULL && any)
@@ -54,8 +54,8 @@ static void count_segment(struct aoma_census *census, const struct aoma_segment 
     uint64_t owned = aoma_load_acquire(&segment->owned);
 
     census->segments++;
-    census->chunks_owned += (size_t)__builtin_popcountll(owned);
-    census->chunks_taken += (size_t)__builtin_popcountll(owned & aoma_load_acquire(&segment->taken));
+    census->chunks_owned += aoma_count_bits(owned);
+    census->chunks_taken += aoma_count_bits(owned & aoma_load_acquire(&segment->taken));
     for (unsigned i = 0; i < AOMA_SEGMENT_CHUNKS; i++) {
         if (aoma_state_of(aoma_load_acquire(&segment->run[i].state)) != AOMA_RUN_EMPTY)
             count_run(census, &segment->run[i]);

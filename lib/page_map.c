@@ -85,7 +85,7 @@ bool aoma_page_map_reserve(uintptr_t low, uintptr_t high, struct aoma_spare *spa
 
 size_t aoma_page_map_missing_leaves(uintptr_t low, uintptr_t high)
 {
-    size_t left = AOMA_PAGE_MAP_LEAVES_STATIC - (size_t)__builtin_popcountll(aoma_load_relaxed(&static_leaves_taken));
+    size_t left = AOMA_PAGE_MAP_LEAVES_STATIC - aoma_count_bits(aoma_load_relaxed(&static_leaves_taken));
     size_t missing = 0;
 
     for (struct aoma_ptr *slot = root_slot(low); slot <= root_slot(high - 1); slot++)

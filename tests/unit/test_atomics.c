@@ -69,7 +69,6 @@ TEST(hints_and_counters_hold_a_size)
 {
     struct aoma_hint hint = {0};
     struct aoma_counter counter = {0};
-    struct aoma_small_hint small = {0};
     size_t expected = 1;
 
     aoma_hint_set(&hint, SIZE_MAX);
@@ -86,9 +85,6 @@ TEST(hints_and_counters_hold_a_size)
     assert_int_equal(expected, 4);
     assert_true(aoma_counter_cas(&counter, &expected, 9));
     assert_int_equal(aoma_counter_get(&counter), 9);
-
-    aoma_small_hint_set(&small, UINT32_MAX);
-    assert_true(aoma_small_hint_get(&small) == UINT32_MAX);
 }
 
 /* ---- in the middle of each other ---- */
