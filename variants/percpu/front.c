@@ -295,7 +295,7 @@ void aoma_fronts_drain_if_grown(void)
     size_t mapped = aoma_source_mapped_bytes();
     size_t before = aoma_hint_get(&drained_at);
 
-    if (aoma_likely(mapped - before <= before >> AOMA_FRONT_GROWTH_SHIFT) || !aoma_rseq_id())
+    if (aoma_likely(mapped - before <= before >> AOMA_FRONT_GROWTH_SHIFT) || !aoma_sections_id())
         return;
     aoma_hint_set(&drained_at, mapped);
     if (mapped > before)
@@ -306,7 +306,7 @@ bool aoma_fronts_drain(void)
 {
     bool drained = false;
 
-    if (!aoma_rseq_id())
+    if (!aoma_sections_id())
         return false;
     AOMA_FOR_CPUS (number, &made_set)
         drained |= drain_front(number);

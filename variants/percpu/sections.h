@@ -28,7 +28,7 @@
  * Failing and being aborted look the same to the caller. Each section is tried once: under a debugger that steps
  * through it, it is aborted every time, so callers must have another way.
  *
- *   bool aoma_sections_exist(void)     whether this processor has any
+ *   bool aoma_sections_exist(void)     whether this processor has any; constant
  *   void *aoma_section_pop(area, id, class)                        NULL: failed
  *   bool aoma_section_push(area, id, class, block)
  *   unsigned aoma_section_pop_batch(area, id, class, blocks, n)    how many
@@ -42,5 +42,14 @@
 
 #include "front.h"
 #include "sections_arch.h"
+
+/*
+ * Where the field is that numbers the fronts; 0: there are no fronts (yet). Constant where the processor has no
+ * sections: what is about fronts folds away there, and its frames are in no chain of calls.
+ */
+AOMA_INLINE intptr_t aoma_sections_id(void)
+{
+    return aoma_sections_exist() ? aoma_rseq_id() : 0;
+}
 
 #endif /* AOMA_PERCPU_SECTIONS_H */

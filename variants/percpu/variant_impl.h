@@ -17,7 +17,7 @@
 
 AOMA_INLINE bool aoma_variant_take(unsigned class, void **block)
 {
-    intptr_t id = aoma_rseq_id();
+    intptr_t id = aoma_sections_id();
 
     if (aoma_likely(id)) {
         *block = aoma_section_pop(aoma_rseq_area(), id, class);
@@ -32,14 +32,14 @@ AOMA_INLINE bool aoma_variant_take(unsigned class, void **block)
 /* A block that comes from a run may bear the mark of an earlier life; without it the next free is a fast one. */
 AOMA_INLINE void *aoma_percpu_unmarked(void *block)
 {
-    if (block && aoma_rseq_id())
+    if (block && aoma_sections_id())
         aoma_front_clear_mark(block);
     return block;
 }
 
 AOMA_INLINE void *aoma_variant_refill(unsigned class)
 {
-    void *block = aoma_fronts_turn_on() ? aoma_front_refill(class) : NULL;
+    void *block = aoma_sections_exist() && aoma_fronts_turn_on() ? aoma_front_refill(class) : NULL;
 
     if (!block) {
         block = aoma_percpu_refill(class);
@@ -64,7 +64,7 @@ AOMA_INLINE bool aoma_variant_has(const struct aoma_run *run, void *block)
 {
     unsigned class = aoma_state_class(aoma_load_relaxed(&run->state));
 
-    return aoma_rseq_id() && class < AOMA_CLASSES && aoma_unlikely(aoma_front_is_marked(block)) &&
+    return aoma_sections_id() && class < AOMA_CLASSES && aoma_unlikely(aoma_front_is_marked(block)) &&
            aoma_front_has(class, block);
 }
 
@@ -91,7 +91,7 @@ AOMA_INLINE bool aoma_percpu_is_suspect(const struct aoma_run *run, unsigned cla
  */
 AOMA_INLINE void aoma_variant_free(struct aoma_run *run, unsigned index, bool recent, void *block, const char *function)
 {
-    intptr_t id = aoma_rseq_id();
+    intptr_t id = aoma_sections_id();
 
     if (aoma_unlikely(!id)) {
         aoma_run_give(run, index, recent, block, function);
