@@ -38,7 +38,7 @@ TEST(message_names_function_pointer_and_fault)
 
 TEST(every_pointer_is_written_in_full)
 {
-    static const uintptr_t pointers[] = {0, 1, 0xf, 0x10, UINTPTR_MAX / 2, UINTPTR_MAX, (uintptr_t)1 << 47};
+    static const uintptr_t pointers[] = {0, 1, 0xf, 0x10, UINTPTR_MAX / 2, UINTPTR_MAX / 2 + 1, UINTPTR_MAX};
 
     for (size_t i = 0; i < sizeof pointers / sizeof pointers[0]; i++) {
         struct misuse misuse = {"f", (void *)pointers[i], "x"};

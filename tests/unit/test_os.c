@@ -9,7 +9,7 @@
 
 enum { PAGES = 8 };
 #define BYTES (PAGES * AOMA_PAGE_BYTES)
-#define TOO_MUCH ((size_t)PTRDIFF_MAX & ~(AOMA_PAGE_BYTES - 1))
+#define TOO_MUCH (SIZE_MAX & ~(AOMA_PAGE_BYTES - 1))
 
 TEST(mapped_memory_is_zero_and_writable)
 {

@@ -5,10 +5,13 @@
 #include "interleave.h"
 
 #define LEAF_BYTES ((uintptr_t)1 << (AOMA_SEGMENT_SHIFT + AOMA_PAGE_MAP_LEAF_BITS))
-#define ADDRESSES ((uintptr_t)1 << AOMA_ADDRESS_BITS)
+#define ADDRESS_MAX (UINTPTR_MAX >> (8 * sizeof(uintptr_t) - AOMA_ADDRESS_BITS))
 
-/* Addresses of no memory: only the map is asked. */
-#define SOMEWHERE (7 * LEAF_BYTES)
+/* What a leaf takes of the memory it is cut from. */
+#define LEAF_SPARE_BYTES ((sizeof(struct aoma_page_map_leaf) + AOMA_CHUNK_MASK) & ~AOMA_CHUNK_MASK)
+
+/* Addresses of no memory: only the map is asked. A map of 32 bits has 8 leaves. */
+#define SOMEWHERE (4 * LEAF_BYTES)
 
 TEST(unknown_addresses_have_no_entry)
 {
@@ -17,7 +20,7 @@ TEST(unknown_addresses_have_no_entry)
         1,
         AOMA_SEGMENT_BYTES,
         SOMEWHERE,
-        ADDRESSES - 1,
+        ADDRESS_MAX,
         UINTPTR_MAX / 2,
         UINTPTR_MAX / 2 + 1,
         UINTPTR_MAX - 1,
@@ -93,18 +96,21 @@ TEST(fill_crosses_leaves)
 TEST(reserve_takes_all_leaves_of_a_range)
 {
     aoma_source_enable_mmap();
-    assert_true(aoma_page_map_reserve(SOMEWHERE + LEAF_BYTES / 2, SOMEWHERE + 7 * LEAF_BYTES, NULL));
-    for (unsigned i = 0; i < 7; i++)
+    assert_true(aoma_page_map_reserve(SOMEWHERE + LEAF_BYTES / 2, SOMEWHERE + 3 * LEAF_BYTES, NULL));
+    for (unsigned i = 0; i < 3; i++)
         assert_true(aoma_page_map_replace(SOMEWHERE + i * LEAF_BYTES, 0, 8));
-    assert_int_equal(aoma_page_map_get(SOMEWHERE + 7 * LEAF_BYTES), 0);
+    assert_int_equal(aoma_page_map_get(SOMEWHERE + 3 * LEAF_BYTES), 0);
 }
 
 TEST(reserve_refuses_what_no_address_can_be)
 {
-    assert_false(aoma_page_map_reserve(ADDRESSES - AOMA_SEGMENT_BYTES, ADDRESSES + 1, NULL));
-    assert_true(aoma_page_map_reserve(ADDRESSES - AOMA_SEGMENT_BYTES, ADDRESSES, NULL));
-    if (sizeof(uintptr_t) > 4)
+    uintptr_t last_window = ADDRESS_MAX - AOMA_SEGMENT_MASK;
+
+    if (ADDRESS_MAX != UINTPTR_MAX) {
+        assert_false(aoma_page_map_reserve(last_window, ADDRESS_MAX + 2, NULL));
         assert_false(aoma_page_map_reserve(UINTPTR_MAX - AOMA_SEGMENT_BYTES, UINTPTR_MAX, NULL));
+    }
+    assert_true(aoma_page_map_reserve(last_window, ADDRESS_MAX + 1, NULL));
 }
 
 TEST(reserving_again_takes_nothing)
@@ -148,7 +154,7 @@ TEST(the_static_heap_may_lie_across_leaves)
 /* Without mmap: the static leaves, then what is cut from a region, then no more. */
 TEST(leaves_run_out_without_mmap)
 {
-    enum { SPARE_BYTES = 2 * sizeof(struct aoma_page_map_leaf) };
+    enum { SPARE_BYTES = 2 * LEAF_SPARE_BYTES };
     static _Alignas(AOMA_CHUNK_BYTES) char memory[SPARE_BYTES];
     uintptr_t low = (uintptr_t)memory;
     struct aoma_spare spare = {low, low, low + SPARE_BYTES};
@@ -169,7 +175,7 @@ TEST(leaves_run_out_without_mmap)
 /* Content of the memory that a leaf is cut from must not be taken for entries. */
 TEST(a_leaf_cut_from_dirty_memory_is_zero)
 {
-    enum { SPARE_BYTES = sizeof(struct aoma_page_map_leaf) };
+    enum { SPARE_BYTES = LEAF_SPARE_BYTES };
     static _Alignas(AOMA_CHUNK_BYTES) unsigned char memory[SPARE_BYTES];
     uintptr_t low = (uintptr_t)memory;
     struct aoma_spare spare = {low, low, low + SPARE_BYTES};

@@ -546,7 +546,7 @@ static void check_written_is_there(void)
         CHECK(is_written[i] == (taken(shared) >> written_chunks[i] & 1));
         CHECK(!is_written[i] || is_filled(chunk_address(shared, written_chunks[i]), AOMA_CHUNK_BYTES));
     }
-    size_t dirty_free = aoma_segment_free_chunks(shared) & aoma_load_acquire(&shared->dirty);
+    uint64_t dirty_free = aoma_segment_free_chunks(shared) & aoma_load_acquire(&shared->dirty);
     CHECK(aoma_segment_dirty_free_bytes() == (size_t)__builtin_popcountll(dirty_free) * AOMA_CHUNK_BYTES);
     check_index();
 }

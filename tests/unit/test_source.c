@@ -110,7 +110,7 @@ TEST(what_the_kernel_refuses_is_not_counted)
     assert_int_equal(aoma_source_mapped_bytes(), 0);
     assert_int_equal(faulty_os.unmap_calls, 1);
     faulty_os.maps_left = FAULTY_OS_NEVER;
-    assert_null(aoma_source_map((size_t)PTRDIFF_MAX & ~(AOMA_PAGE_BYTES - 1), AOMA_SEGMENT_BYTES));
+    assert_null(aoma_source_map(SIZE_MAX & ~(AOMA_PAGE_BYTES - 1), AOMA_SEGMENT_BYTES));
     assert_int_equal(aoma_source_mapped_bytes(), 0);
 }
 
