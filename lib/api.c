@@ -264,7 +264,7 @@ AOMA_INLINE bool begins_in(const struct aoma_run *run, const void *block, unsign
 {
     size_t offset;
 
-    return aoma_likely(run) && aoma_likely(aoma_run_holds(run, (uintptr_t)block, &offset)) &&
+    return aoma_likely(aoma_run_holds(run, (uintptr_t)block, &offset)) &&
            aoma_likely(aoma_run_begins(run, offset, index));
 }
 
@@ -273,29 +273,29 @@ AOMA_INLINE void free_in(struct aoma_run *run, bool recent, void *block)
 {
     unsigned index;
 
-    if (!AOMA_CHECKS_DEBUG && begins_in(run, block, &index))
+    if (aoma_likely(begins_in(run, block, &index)))
         aoma_variant_free(run, index, recent, block, "AO_free");
     else
         free_by_page_map(block);
 }
 
 /*
- * The block goes to its run at once. An atomic operation asks for its cache line only when all before it is done, so
- * the line is fetched as soon as it is known. And most likely the block is of the run that was last put into a header:
- * with that guessed by a branch, the processor need not wait until it has looked the run up.
+ * The block goes to its run at once. Most likely the run is the one that was last put into a header: with that guessed
+ * by a branch, the processor need not wait until it has looked the run up. Of another run the words' cache line is
+ * fetched as soon as it is known, since an atomic operation asks for its line only when all before it is done.
  */
 AOMA_INLINE void free_directly(struct aoma_run *run, void *block)
 {
     struct aoma_run *recent = aoma_recent_run();
     struct aoma_run *guess = recent;
 
-    if (aoma_likely(run))
-        aoma_prefetch_for_change(run->free);
     AOMA_OPAQUE(guess); /* or the compiler would take run, which is the same */
-    if (run == recent)
+    if (run == recent) {
         free_in(guess, true, block);
-    else
+    } else {
+        aoma_prefetch_for_change(run->free);
         free_in(run, false, block);
+    }
 }
 
 /* Everything ends in jumps, not calls, and so needs no stack frame. */
@@ -303,7 +303,9 @@ AOMA_EXPORT void AO_free(void *block)
 {
     struct aoma_run *run = (struct aoma_run *)aoma_ptr_load_acquire(aoma_run_hint((uintptr_t)block));
 
-    if (AOMA_VARIANT_DIRECT)
+    if (AOMA_CHECKS_DEBUG || aoma_unlikely(!run))
+        free_by_page_map(block);
+    else if (AOMA_VARIANT_DIRECT)
         free_directly(run, block);
     else
         free_in(run, false, block);
