@@ -180,8 +180,10 @@ void aoma_front_free_suspect(struct aoma_run *run, unsigned index, void *block, 
 
 /*
  * Reads stacks that their CPUs change meanwhile. Whoever rightly frees a block has held it since before this look
- * began, so it is below no top, nor is it pushed until the look ends: if it is found it was freed before. A top is read
- * before the slots below it, in the order in which they were written.
+ * began, so it is below no top, nor is it pushed until the look ends: if it is found it was freed before. Only, another
+ * CPU's stores of a slot and of the top above it may be seen in either order (not on x86), and the slot still hold the
+ * block that was popped from it long ago. After membarrier, which is a full barrier on each CPU, what was written
+ * before a top that was seen is seen as well; if it refuses, nothing is known.
  */
 static bool front_has(const struct aoma_front *front, unsigned class, const void *block)
 {
@@ -190,7 +192,7 @@ static bool front_has(const struct aoma_front *front, unsigned class, const void
     unsigned top = stack->top;
 
     for (unsigned at = stack->bottom; at < top; at++) {
-        if (slots[at] == block)
+        if (slots[at] == block && aoma_rseq_restart_all() && slots[at] == block)
             return true;
     }
     return false;
