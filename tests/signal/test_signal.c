@@ -219,7 +219,12 @@ TEST(handlers_that_trim)
 }
 
 /* The stack that AO_ may need at most, and what the handler below needs itself. */
-enum { AO_STACK_BYTES = SIZE_BITS == 64 ? 512 : 1024, HANDLER_STACK_BYTES = 256 };
+#if defined(__x86_64__)
+enum { AO_STACK_BYTES = SIZE_BITS == 64 ? 512 : 1024 };
+#else
+enum { AO_STACK_BYTES = SIZE_BITS == 64 ? 768 : 1024 };
+#endif
+enum { HANDLER_STACK_BYTES = 256 };
 
 static void small_stack_handler(int number)
 {
