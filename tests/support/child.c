@@ -49,6 +49,17 @@ static void read_output(int fd, struct child_result *result)
     }
 }
 
+/* qemu-user has a word of its own to say when a program ends by a signal. */
+static void drop_emulators_line(struct child_result *result)
+{
+    char *line = strstr(result->output, "qemu: uncaught target signal ");
+
+    if (line && (line == result->output || line[-1] == '\n')) {
+        *line = 0;
+        result->length = (size_t)(line - result->output);
+    }
+}
+
 void child_run(void (*run)(void *), void *argument, enum child_stderr mode, struct child_result *result)
 {
     int ends[2] = {-1, -1};
@@ -71,6 +82,7 @@ void child_run(void (*run)(void *), void *argument, enum child_stderr mode, stru
     if (mode == CHILD_STDERR_CAPTURED) {
         close(ends[1]);
         read_output(ends[0], result);
+        drop_emulators_line(result);
         close(ends[0]);
     }
     while (waitpid(pid, &result->status, 0) < 0)
