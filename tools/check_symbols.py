@@ -18,6 +18,8 @@ ALLOWED = {
     '__stack_chk_fail',
     # A system call without a wrapper, membarrier; and a look at what the kernel told the process when it started.
     'syscall', 'getauxval',
+    # Which kernel, on aarch64: a system call after AO_malloc_enable_mmap().
+    'uname',
 }
 # Weak references that compiler and C library start-up files add to every shared library, and glibc's rseq area.
 ALLOWED_WEAK = {

@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "kernel_arch.h"
 #include "sections.h"
 
 #ifndef AT_RSEQ_FEATURE_SIZE
@@ -17,7 +18,8 @@
 
 struct aoma_rseq_place aoma_rseq_place;
 
-static struct aoma_hint refused; /* by membarrier; 0 -> 1 */
+static struct aoma_hint refused; /* 0 -> one of these, which are for good */
+enum { REFUSED_BY_KERNEL = 1, REFUSED_BY_MEMBARRIER };
 
 static bool membarrier_keeping_errno(int command)
 {
@@ -54,9 +56,20 @@ static const char *reason_against(void)
         return "cas: mmap is not enabled";
     if (!aoma_rseq_is_registered() || __rseq_flags != 0)
         return "cas: the C library has not registered restartable sequences";
-    if (aoma_hint_get(&refused))
+    switch (aoma_hint_get(&refused)) {
+    case REFUSED_BY_KERNEL:
+        return "cas: the kernel is not known to restart sequences at every preemption (Linux 6.19 and 7.0 do not)";
+    case REFUSED_BY_MEMBARRIER:
         return "cas: membarrier cannot restart sequences";
-    return NULL;
+    default:
+        return NULL;
+    }
+}
+
+static bool refuse(size_t by)
+{
+    aoma_hint_set(&refused, by);
+    return false;
 }
 
 bool aoma_fronts_turn_on(void)
@@ -65,10 +78,10 @@ bool aoma_fronts_turn_on(void)
         return true;
     if (reason_against())
         return false;
-    if (!membarrier_keeping_errno(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ)) {
-        aoma_hint_set(&refused, 1);
-        return false;
-    }
+    if (!aoma_kernel_is_trusted())
+        return refuse(REFUSED_BY_KERNEL);
+    if (!membarrier_keeping_errno(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ))
+        return refuse(REFUSED_BY_MEMBARRIER);
     aoma_ptr_store_relaxed(&aoma_rseq_place.area, (uintptr_t)__rseq_offset);
     aoma_ptr_store_release(&aoma_rseq_place.id, (uintptr_t)(__rseq_offset + id_field()));
     return true;
