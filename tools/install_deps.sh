@@ -6,11 +6,12 @@
 # Does nothing where all is there. On systems without apt-get it names what is missing and fails.
 set -euo pipefail
 PATH=$PATH:/usr/sbin:/sbin
-groups='build test example bench lint build32 test32'
+groups='build test example bench lint build32 test32 cross vm'
 
 # The one place that says what is needed. A line per need: Debian packages, the first that exists is taken, then how to
 # tell that the need is met already, whoever installed it:
-#   command NAME | pkgconfig NAME | header NAME | library NAME | sanitizer | links32 COMPILER [LIBRARY]
+#   command NAME | pkgconfig NAME | header NAME | library NAME | file PATH | sanitizer | links32 COMPILER [LIBRARY] |
+#   cross COMPILER LIBRARY
 needs_of() {
     case $1 in
     build)
@@ -51,12 +52,24 @@ needs_of() {
         echo 'mandoc                                         command mandoc'
         echo 'shellcheck                                     command shellcheck'
         ;;
-    build32) # on x86-64: the library for 32 bits; libatomic_ops is needed for its headers only
-        echo 'gcc-multilib                                   links32 gcc'
-        echo 'g++-multilib                                   links32 g++'
+    build32) # on x86-64: the library for 32 bits; libatomic_ops is needed for its headers only. Not gcc-multilib, which
+        # conflicts with cross compilers for the sake of a link, /usr/include/asm: .ci/run names the folder instead
+        echo 'gcc-GCC-multilib|gcc-multilib                  links32 gcc'
+        echo 'g++-GCC-multilib|g++-multilib                  links32 g++'
         ;;
     test32)
         echo 'libcmocka-dev:i386                             links32 gcc cmocka'
+        ;;
+    cross) # the library and its tests for arm64, run by qemu-user; libatomic_ops is needed for its headers only
+        echo 'gcc-aarch64-linux-gnu                          command aarch64-linux-gnu-gcc'
+        echo 'g++-aarch64-linux-gnu                          command aarch64-linux-gnu-g++'
+        echo 'libcmocka-dev:arm64                            cross   aarch64-linux-gnu-gcc cmocka'
+        echo 'qemu-user                                      command qemu-aarch64'
+        ;;
+    vm) # a machine for these tests
+        echo 'qemu-system-arm                                command qemu-system-aarch64'
+        echo 'cpio                                           command cpio'
+        echo 'debian-archive-keyring                         file    /usr/share/keyrings/debian-archive-keyring.gpg'
         ;;
     *)
         echo "install_deps.sh: no such group: $1 ($groups)" >&2
@@ -71,6 +84,8 @@ is_met() {
     pkgconfig) pkg-config --exists "$2" ;;
     header) echo "#include <$2>" | gcc -E - ;;
     library) ldconfig -p | grep -F "$2" ;;
+    file) [ -f "$2" ] ;;
+    cross) echo 'int main(void) { return 0; }' | "$2" -x c - -x none -l"$3" -o /dev/null ;;
     links32) echo 'int main() { return 0; }' | "$2" -m32 -x c - -x none ${3:+-l"$3"} -o /dev/null ;;
     sanitizer) echo 'int main(void) { return 0; }' | clang -fsanitize=address -x c - -o /dev/null ;;
     esac >/dev/null 2>&1
@@ -96,10 +111,15 @@ clang_version() {
     apt-cache depends clang 2>/dev/null | sed -n 's/.*Depends: clang-\([0-9]*\)$/\1/p' | head -n 1
 }
 
+gcc_version() {
+    apt-cache depends gcc 2>/dev/null | sed -n 's/.*Depends: gcc-\([0-9]*\)$/\1/p' | head -n 1
+}
+
 # First of the alternatives a|b|c that apt knows; fails if none is.
 choose() {
-    local package alternatives
-    IFS='|' read -ra alternatives <<<"${1//CLANG/$(clang_version)}"
+    local package alternatives=$1
+    alternatives=${alternatives//CLANG/$(clang_version)}
+    IFS='|' read -ra alternatives <<<"${alternatives//GCC/$(gcc_version)}"
     for package in "${alternatives[@]}"; do
         if is_known "$package"; then
             echo "$package"
@@ -121,10 +141,13 @@ as_root() {
 }
 
 # apt must be told before it looks at packages of another architecture, name:i386.
-add_architecture() {
-    if [[ $* == *:i386* ]] && ! dpkg --print-foreign-architectures | grep -qx i386; then
-        as_root dpkg --add-architecture i386
-    fi
+add_architectures() {
+    local architecture
+    for architecture in i386 arm64; do
+        if [[ "$* " == *:"$architecture "* ]] && ! dpkg --print-foreign-architectures | grep -qx "$architecture"; then
+            as_root dpkg --add-architecture "$architecture"
+        fi
+    done
 }
 
 # Names of the packages for these unmet needs; fails if one is not known to apt.
@@ -147,7 +170,7 @@ main() {
         echo "install_deps.sh: no apt-get here; install what Debian calls: ${missing[*]}" >&2
         exit 1
     fi
-    add_architecture "${missing[@]}"
+    add_architectures "${missing[@]}"
     # A fresh machine has no package lists; old ones may not know a package. A list that cannot be had matters only if
     # a package is still unknown afterwards.
     if ! choose_all "${missing[@]}" >/dev/null; then
@@ -157,8 +180,9 @@ main() {
         echo "install_deps.sh: apt-get does not know all of: ${missing[*]}" >&2
         exit 1
     fi
+    # What is there stays: packages that conflict with it are for somebody to decide.
     # shellcheck disable=SC2086 # a list of package names
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends $packages
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends --no-remove $packages
     mapfile -t missing < <(unmet "$@")
     if [ ${#missing[@]} -gt 0 ]; then
         echo "install_deps.sh: installed, but still not usable: ${missing[*]}" >&2

@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# Copyright (c) The aomalloc developers
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+usage() {
+    cat <<'END'
+usage: tools/test_cross.sh [PROCESSOR] [--help]
+
+Cross-compiles every variant for PROCESSOR, one that tools/cross has a file for (aarch64), and runs the suite under
+qemu-user. That knows no restartable sequences, so percpu works on its heaps: tools/test_aarch64_vm.sh has them.
+The last line is "N passed, N failed, N skipped"; the exit status is 0 only when nothing failed.
+END
+}
+
+# What cannot run so:
+#   install               its programs are linked without the cross file.
+#   unit                  some of it takes pages of 4 KiB for granted.
+#   frozen, single_step   written for x86-64.
+#   no_syscall, mode      qemu-user has no seccomp, and does not start itself again for /proc/self/exe.
+# The last two skip themselves where tests are said to be instrumented.
+processor=aarch64
+case ${1-} in
+--help)
+    usage
+    exit
+    ;;
+?*) processor=$1 ;;
+esac
+if [ ! -f "tools/cross/$processor.ini" ]; then
+    usage >&2
+    exit 2
+fi
+
+tools/install_deps.sh build test cross
+# shellcheck source-path=SCRIPTDIR source=suite.sh
+. tools/suite.sh
+
+build=build-cross-$processor
+export AOMALLOC_TEST_INSTRUMENTED=1
+if suite_step "$processor: build" suite_build "$build" --cross-file "tools/cross/$processor.ini" --werror \
+    -Dtests=enabled -Dbench=disabled -Dexamples=disabled; then
+    suite_test "$processor: test" "$build" -t 10 --no-suite install --no-suite unit
+fi
+
+suite_list_failures
+echo "$suite_passed passed, $suite_failed failed, $suite_skipped skipped"
+[ "$suite_failed" -eq 0 ]
