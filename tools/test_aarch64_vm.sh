@@ -9,12 +9,15 @@ cd "$(dirname "$0")/.."
 
 usage() {
     cat <<'END'
-usage: tools/test_aarch64_vm.sh [--suite NAME] [--kernel FILE] [--expect MODE] [--cpus N] [--seconds S] [TEST...]
+usage: tools/test_aarch64_vm.sh [--step] [--suite NAME] [--kernel FILE] [--expect MODE] [--cpus N] [--seconds S]
+                                [TEST...]
 
 Runs the tests of the suite, all or those named (as "meson test --list" does), in an emulated machine; a run of all
 takes a quarter of an hour and more. The last line is "N passed, N failed, N skipped"; the exit status is 0 only when
 nothing failed and the machine came to its end.
 
+  --step          interrupts may fall between any two instructions; else only where branches lead to or come from, which
+                  is several times faster
   --suite NAME    of Debian, where the kernel comes from (this machine's own); 6.3 and later have mm_cid
   --kernel FILE   this kernel in place of Debian's
   --expect MODE   what AO_malloc_mode() must begin with there (rseq)
@@ -23,9 +26,14 @@ nothing failed and the machine came to its end.
 END
 }
 
-suite='' kernel='' expect=rseq cpus=4 seconds=2
+step='' suite='' kernel='' expect=rseq cpus=4 seconds=2
 while [[ ${1-} == -* ]]; do
     case $1 in
+    --step)
+        step=1
+        shift
+        continue
+        ;;
     --suite) suite=$2 ;;
     --kernel) kernel=$2 ;;
     --expect) expect=$2 ;;
@@ -161,9 +169,20 @@ write_initramfs() {
     (cd "$root" && find . | cpio --quiet -o -H newc | gzip -1) >"$vm/initramfs.gz"
 }
 
+# By what name the emulator translates each instruction by itself.
+step_options() {
+    [ -n "$step" ] || return 0
+    if [ "$(qemu-system-aarch64 --version | sed -n 's/.*version \([0-9]*\).*/\1/p' | head -n 1)" -ge 9 ]; then
+        echo ',one-insn-per-tb=on'
+    else
+        echo ' -singlestep'
+    fi
+}
+
 boot() {
     echo "==> $kernel, $cpus processors"
-    qemu-system-aarch64 -M virt -cpu cortex-a76 -accel tcg,thread=multi -smp "$cpus" -m 2048 -nographic -no-reboot \
+    # shellcheck disable=SC2046 # an option of its own, or part of the one before
+    qemu-system-aarch64 -M virt -cpu cortex-a76 -accel tcg,thread=multi$(step_options) -smp "$cpus" -m 2048 -nographic -no-reboot \
         -nodefaults -serial stdio -kernel "$kernel" -initrd "$vm/initramfs.gz" \
         -append 'console=ttyAMA0 quiet panic=-1' </dev/null |
         stdbuf -o0 tr -d '\r' | tee "$vm/console.log"
