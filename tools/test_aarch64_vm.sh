@@ -123,7 +123,7 @@ write_init() {
     cat <<END
 #!/bin/busybox sh
 /bin/busybox --install -s /bin
-mount -t proc proc /proc; mount -t sysfs sysfs /sys; mount -t devtmpfs dev /dev; mount -t tmpfs tmp /tmp
+mount -t proc proc /proc; mount -t sysfs sysfs /sys; mount -t devtmpfs dev /dev
 export AOMALLOC_TEST_SECONDS=$seconds
 passed=0 failed=0 skipped=0
 run() {
