@@ -6,12 +6,18 @@
 #include <aomalloc.h>
 #include <string.h>
 
+#include "canary.h"
+#include "exchange.h"
+
 #include "census.h"
 #include "front.h"
 
 unsigned (*inject_cpu)(unsigned cpu);
 void (*inject_window)(enum inject_window window);
 int inject_old_kernel;
+
+_Thread_local volatile uint32_t virtual_cpu;
+void (*exchange_before)(uintptr_t thread);
 
 void require_fronts(void)
 {
@@ -36,4 +42,78 @@ void assert_accounted(size_t out)
     aoma_fronts_drain();
     CHECK(aoma_fronts_count() == 0);
     CHECK(blocks_out() == out);
+}
+
+static size_t bytes_in_front(const struct aoma_front *front)
+{
+    size_t bytes = 0;
+
+    for (unsigned class = 0; class < AOMA_CLASSES; class ++) {
+        unsigned count = (unsigned)(front->stack[class].top - front->stack[class].bottom);
+        CHECK(front->stack[class].end - front->stack[class].bottom == (int)aoma_front_cap(class));
+        CHECK(count <= aoma_front_cap(class));
+        bytes += count * (size_t)aoma_class_bytes(class);
+    }
+    CHECK(bytes <= AOMA_FRONT_BYTES_MAX);
+    return bytes;
+}
+
+size_t bytes_in_fronts(void)
+{
+    size_t bytes = 0;
+
+    for (unsigned number = 0; number < AOMA_PERCPU_CPUS; number++) {
+        uintptr_t front = aoma_ptr_load_acquire(&aoma_fronts[number]);
+        bytes += front ? bytes_in_front((const struct aoma_front *)front) : 0;
+    }
+    return bytes;
+}
+
+/* The program's thread-local data is at the same distance from the thread pointer in all threads. */
+void use_virtual_cpus(void)
+{
+    require_fronts();
+    uintptr_t distance = (uintptr_t)&virtual_cpu - (uintptr_t)__builtin_thread_pointer();
+    aoma_ptr_store_release(&aoma_rseq_place.id, distance);
+}
+
+enum { SLOTS = 512 };
+
+static _Atomic(void *) slots[SLOTS];
+static struct exchange exchange = {.slots = slots, .slot_count = SLOTS, .min_bytes = CANARY_MIN_BYTES, .doublings = 9};
+static atomic_bool stop;
+
+static void *exchange_until_stopped(void *argument)
+{
+    uintptr_t number = (uintptr_t)argument;
+    struct rng rng = rng_stream(test_seed(), number + 1);
+
+    while (!atomic_load(&stop)) {
+        if (exchange_before)
+            exchange_before(number);
+        exchange_one(&exchange, &rng);
+        exchange_resize(&exchange, &rng);
+    }
+    return NULL;
+}
+
+void exchange_while(void (*disturb)(const pthread_t *threads))
+{
+    pthread_t threads[EXCHANGE_THREADS];
+    uint64_t deadline = test_deadline_ns();
+
+    for (size_t i = 0; i < EXCHANGE_THREADS; i++)
+        CHECK(pthread_create(&threads[i], NULL, exchange_until_stopped, (void *)i) == 0);
+    while (!test_passed(deadline))
+        disturb(threads);
+    atomic_store(&stop, true);
+    for (size_t i = 0; i < EXCHANGE_THREADS; i++)
+        CHECK(pthread_join(threads[i], NULL) == 0);
+    inject_window = NULL; /* what it does in the windows of emptying would fill them again */
+    size_t live = 0;
+    for (size_t i = 0; i < SLOTS; i++)
+        live += slots[i] != NULL;
+    assert_accounted(live);
+    exchange_clear(&exchange);
+    assert_accounted(0);
 }

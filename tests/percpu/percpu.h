@@ -8,7 +8,10 @@
 #include "inject.h"
 #include "test.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Enables mmap; ends the test as skipped where there are no fronts. */
 void require_fronts(void);
@@ -19,5 +22,30 @@ size_t blocks_out(void);
 
 /* Empties fronts and places; nothing of them may be left, and so many blocks may be out. */
 void assert_accounted(size_t out);
+
+/* Bytes of blocks in the fronts of all CPUs; none may have more than its bounds allow. */
+size_t bytes_in_fronts(void);
+
+/* ---- CPUs that are not there ---- */
+
+/*
+ * Fronts and heaps go by this number from use_virtual_cpus() on. Each thread has its own; it may change at any time.
+ * Threads must not run with equal numbers at once: what aborts a section is the kernel, which knows its own CPUs alone.
+ */
+extern _Thread_local volatile uint32_t virtual_cpu;
+void use_virtual_cpus(void);
+
+/* ---- threads ---- */
+
+enum { EXCHANGE_THREADS = 3 };
+
+/* Called by each thread of exchange_while() before each operation, with the thread's number; NULL: nothing is. */
+extern void (*exchange_before)(uintptr_t thread);
+
+/*
+ * Threads exchange blocks while disturb() is called again and again, for the time that a stress test has; then every
+ * block must be accounted for.
+ */
+void exchange_while(void (*disturb)(const pthread_t *threads));
 
 #endif /* AOMALLOC_TEST_PERCPU_H */

@@ -9,7 +9,7 @@
 #include "canary.h"
 #include "chain.h"
 #include "child.h"
-#include "exchange.h"
+#include "rng.h"
 #include "step.h"
 
 #include <aomalloc.h>
@@ -24,52 +24,13 @@
 #include "front.h"
 #include "transfer.h"
 
-enum { SLOTS = 512, THREADS = 3 };
-
-static _Atomic(void *) slots[SLOTS];
-static struct exchange exchange = {.slots = slots, .slot_count = SLOTS, .min_bytes = CANARY_MIN_BYTES, .doublings = 9};
-static atomic_bool stop;
-
-static void *exchange_until_stopped(void *number)
-{
-    struct rng rng = rng_stream(test_seed(), (uintptr_t)number);
-
-    while (!atomic_load(&stop)) {
-        exchange_one(&exchange, &rng);
-        exchange_resize(&exchange, &rng);
-    }
-    return NULL;
-}
-
-/* Threads exchange blocks while disturb() is called again and again; then every block must be accounted for. */
-static void exchange_while(void (*disturb)(const pthread_t *threads))
-{
-    pthread_t threads[THREADS];
-    uint64_t deadline = test_deadline_ns();
-
-    for (size_t i = 0; i < THREADS; i++)
-        CHECK(pthread_create(&threads[i], NULL, exchange_until_stopped, (void *)(i + 1)) == 0);
-    while (!test_passed(deadline))
-        disturb(threads);
-    atomic_store(&stop, true);
-    for (size_t i = 0; i < THREADS; i++)
-        CHECK(pthread_join(threads[i], NULL) == 0);
-    inject_window = NULL; /* what it does in the windows of emptying would fill them again */
-    size_t live = 0;
-    for (size_t i = 0; i < SLOTS; i++)
-        live += slots[i] != NULL;
-    assert_accounted(live);
-    exchange_clear(&exchange);
-    assert_accounted(0);
-}
-
 static void move_about(const pthread_t *threads)
 {
     static unsigned turn;
     cpu_set_t cpus, all;
 
     sched_getaffinity(0, sizeof all, &all);
-    for (unsigned i = 0; i < THREADS; i++) {
+    for (unsigned i = 0; i < EXCHANGE_THREADS; i++) {
         unsigned wanted = (i + turn) % (unsigned)CPU_COUNT(&all);
         unsigned cpu = 0;
         for (; cpu < CPU_SETSIZE; cpu++)
@@ -181,7 +142,7 @@ static void allocate_in_handler(int number)
 
 static void send_signals(const pthread_t *threads)
 {
-    for (unsigned i = 0; i < THREADS; i++)
+    for (unsigned i = 0; i < EXCHANGE_THREADS; i++)
         pthread_kill(threads[i], SIGUSR1);
     struct timespec pause = {0, 30000};
     nanosleep(&pause, NULL);
@@ -279,31 +240,6 @@ static void free_many(size_t size, size_t bytes)
     while (chain.bytes < bytes)
         CHECK(chain_add(&chain, size));
     chain_free(&chain);
-}
-
-static size_t bytes_in_front(const struct aoma_front *front)
-{
-    size_t bytes = 0;
-
-    for (unsigned class = 0; class < AOMA_CLASSES; class ++) {
-        unsigned count = (unsigned)(front->stack[class].top - front->stack[class].bottom);
-        CHECK(front->stack[class].end - front->stack[class].bottom == (int)aoma_front_cap(class));
-        CHECK(count <= aoma_front_cap(class));
-        bytes += count * (size_t)aoma_class_bytes(class);
-    }
-    CHECK(bytes <= AOMA_FRONT_BYTES_MAX);
-    return bytes;
-}
-
-static size_t bytes_in_fronts(void)
-{
-    size_t bytes = 0;
-
-    for (unsigned number = 0; number < AOMA_PERCPU_CPUS; number++) {
-        uintptr_t front = aoma_ptr_load_acquire(&aoma_fronts[number]);
-        bytes += front ? bytes_in_front((const struct aoma_front *)front) : 0;
-    }
-    return bytes;
 }
 
 TEST(fronts_hold_no_more_than_stated)

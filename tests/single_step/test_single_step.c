@@ -19,6 +19,8 @@
 
 #include <aomalloc.h>
 
+#include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -28,6 +30,31 @@ static _Atomic(void *) slots[SLOTS];
 static struct exchange exchange = {.slots = slots, .slot_count = SLOTS, .min_bytes = CANARY_MIN_BYTES, .doublings = 8};
 static struct rng rng;
 static size_t step_bytes = 100;
+
+/* ---- with what is in front of the heaps ---- */
+
+/* AOMALLOC_TEST_FRONTS=1, for variant percpu: mmap is enabled, but whoever wants all that is free gets there soon. */
+static bool with_fronts(void)
+{
+    return getenv("AOMALLOC_TEST_FRONTS") != NULL;
+}
+
+static void enable_fronts(void)
+{
+    AO_malloc_enable_mmap();
+    AO_malloc_set_limit(6 * MIB);
+}
+
+static void begin(void)
+{
+    step_require();
+    if (!with_fronts())
+        return;
+    enable_fronts();
+    if (strcmp(AO_malloc_mode(), "rseq") != 0)
+        test_skip(AO_malloc_mode());
+    AO_free(AO_malloc(step_bytes)); /* makes the front */
+}
 
 /* ---- when the handler acts ---- */
 
@@ -217,7 +244,7 @@ static void once_after_each(void (*run)(void), void (*what)(void))
 
 static void with_each_handler(void (*how)(void (*)(void), void (*)(void)), void (*run)(void))
 {
-    step_require();
+    begin();
     for (size_t i = 0; i < sizeof handlers / sizeof handlers[0]; i++)
         how(run, handlers[i]);
     exchange_clear(&exchange);
@@ -229,6 +256,8 @@ static void with_each_handler(void (*how)(void (*)(void), void (*)(void)), void 
 static void first_calls(void *argument)
 {
     (void)argument;
+    if (with_fronts())
+        enable_fronts();
     steps = actions = 0;
     step_with(act_once);
     void *block = stepped_malloc(step_bytes);
@@ -241,7 +270,7 @@ static void first_calls(void *argument)
 
 static void after_first_steps(void (*what)(void))
 {
-    unsigned long stride = test_long() ? 1 : 200;
+    unsigned long stride = test_long() ? 1 : with_fronts() ? 3000 : 200; /* a front to be made takes long */
     struct child_result result;
 
     step_require();
@@ -346,7 +375,7 @@ static void large_block(void)
 
 TEST(block_of_many_chunks)
 {
-    step_require();
+    begin();
     step_bytes = 100 * KIB;
     once_after_each(large_block, use_a_little);
     once_after_each(large_block, use_all);
@@ -359,7 +388,7 @@ static void spanning_block(void)
 
 TEST(block_of_several_segments)
 {
-    step_require();
+    begin();
     step_bytes = 20000;
     in_bursts(spanning_block, use_a_little);
     in_bursts(spanning_block, use_all);
@@ -371,7 +400,7 @@ TEST(exhausted_heap)
 {
     struct chain chain = {0};
 
-    step_require();
+    begin();
     chain_exhaust(&chain, 4000);
     in_bursts(one_block, use_a_little);
     in_bursts(one_block, take_then_give);
@@ -394,7 +423,7 @@ static void use_a_mapping(void)
 
 TEST(own_mappings)
 {
-    step_require();
+    begin();
     AO_malloc_enable_mmap();
     once_after_each(mapping, use_a_mapping);
     in_bursts(mapping, use_a_little);
@@ -418,7 +447,7 @@ TEST(trim_stepped_through_and_trim_in_handlers)
 {
     struct chain chain = {0};
 
-    step_require();
+    begin();
     AO_malloc_enable_mmap();
     while (chain.bytes < 3 * MIB)
         CHECK(chain_add(&chain, 3000));
@@ -446,7 +475,7 @@ TEST(heap_that_grows_by_mmap)
 {
     struct chain chain = {0};
 
-    step_require();
+    begin();
     chain_exhaust(&chain, 4000);
     AO_malloc_enable_mmap();
     in_bursts(grow, use_a_little);
@@ -466,7 +495,7 @@ static void add_region(void)
 
 TEST(region_added)
 {
-    step_require();
+    begin();
     in_bursts(add_region, use_a_little);
     exchange_clear(&exchange);
 }
