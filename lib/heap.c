@@ -71,7 +71,7 @@ static AOMA_NOINLINE void *take_and_install(struct aoma_heap *heap, unsigned cla
 }
 
 /*
- * While there is only the static heap, always the lowest run, so that the higher ones become empty and serve other
+ * While there is only the static heap, always a full one of the lowest runs, so that others become empty and serve other
  * sizes. Where memory can still be had, in a circle: by the time that a run is asked again it has gathered as many free
  * blocks as frees allow.
  */

@@ -486,6 +486,33 @@ struct search {
     struct aoma_hint *cursor;
 };
 
+/* Of so many runs, the lowest, a search that takes any run takes the fullest. */
+#define AOMA_RUN_COMPARED 8u
+
+/* No copy of it in fullest, where its constants would want room on the stack. */
+static AOMA_NOINLINE unsigned count_free(const struct aoma_run *run)
+{
+    unsigned free = 0;
+
+    for (unsigned i = 0; i < AOMA_RUN_WORDS; i++)
+        free += aoma_count_bits(aoma_load_relaxed(&run->free[i]));
+    return free;
+}
+
+/* The bit of the run with the fewest free blocks: blocks that go to the fullest runs let the others become empty. */
+static unsigned fullest(const struct aoma_segment *segment, uint64_t bits)
+{
+    unsigned best = UINT_MAX; /* free blocks and, below, the bit; at first too large for a bit */
+
+    for (unsigned i = 0; bits && i < AOMA_RUN_COMPARED; bits &= bits - 1, i++) {
+        unsigned this = count_free(&segment->run[aoma_lowest_bit(bits)]) << CHAR_BIT | aoma_lowest_bit(bits);
+
+        if (this < best)
+            best = this;
+    }
+    return best & UCHAR_MAX;
+}
+
 /* A chunk's number among all. */
 static size_t place_of(const struct aoma_segment *segment, unsigned chunk)
 {
@@ -498,10 +525,12 @@ static unsigned next_worthwhile(const struct aoma_segment *segment, uint64_t wor
 {
     uint64_t bits = from < AOMA_SEGMENT_CHUNKS ? word & (~(uint64_t)0 << from) : 0;
 
+    if (!search->choosy)
+        return fullest(segment, bits);
     for (; bits && search->tries; bits &= bits - 1) {
         unsigned chunk = aoma_lowest_bit(bits);
 
-        if (!search->choosy || aoma_run_has_free(&segment->run[chunk], true))
+        if (aoma_run_has_free(&segment->run[chunk], true))
             return chunk;
         search->tries--;
         aoma_hint_set(search->cursor,

@@ -10,7 +10,8 @@ STEPS = 8              # per doubling above
 LARGEST = 64 * 1024
 LOOKUP_LIMIT = 16 * 1024
 MAX_RUN_CHUNKS = 16
-MAX_TAIL = 1 / 16      # of a run
+MAX_TAIL = 1 / 8        # of a run: more blocks in a run would make it empty more rarely
+MAX_ROOMY_TAIL = 1 / 16 # of a roomy run
 ROOMY_CHUNKS = 8
 ROOMY_BLOCKS = 512     # bits in a descriptor
 
@@ -26,18 +27,22 @@ def class_sizes():
 
 def run_chunks(size):
     """The fewest chunks whose tail, which no block fills, is small enough."""
+    return fewest_chunks(size, MAX_TAIL)
+
+
+def fewest_chunks(size, max_tail):
     for chunks in range(-(-size // CHUNK), MAX_RUN_CHUNKS + 1):
-        if (chunks * CHUNK) % size <= chunks * CHUNK * MAX_TAIL:
+        if (chunks * CHUNK) % size <= chunks * CHUNK * max_tail:
             return chunks
     raise SystemExit(f"no run of at most {MAX_RUN_CHUNKS} chunks suits {size} bytes")
 
 
 def roomy_chunks(size):
-    """The most chunks whose blocks a descriptor has bits for, with a tail as small."""
-    best = run_chunks(size)
+    """The most chunks whose blocks a descriptor has bits for, with a smaller tail."""
+    best = fewest_chunks(size, MAX_ROOMY_TAIL)
     for chunks in range(best, ROOMY_CHUNKS + 1):
         tail = (chunks * CHUNK) % size
-        if chunks * CHUNK // size <= ROOMY_BLOCKS and tail <= chunks * CHUNK * MAX_TAIL:
+        if chunks * CHUNK // size <= ROOMY_BLOCKS and tail <= chunks * CHUNK * MAX_ROOMY_TAIL:
             best = chunks
     return best
 

@@ -73,7 +73,7 @@ static size_t block_count(unsigned class, size_t chunks)
 
 static bool is_tail_small(unsigned class, size_t chunks)
 {
-    return block_count(class, chunks) > 0 && tail_bytes(class, chunks) * 16 <= chunks * AOMA_CHUNK_BYTES;
+    return block_count(class, chunks) > 0 && tail_bytes(class, chunks) * 8 <= chunks * AOMA_CHUNK_BYTES;
 }
 
 TEST(normal_runs_are_the_shortest_with_a_small_tail)
