@@ -104,8 +104,9 @@ void exchange_while(void (*disturb)(const pthread_t *threads))
 
     for (size_t i = 0; i < EXCHANGE_THREADS; i++)
         CHECK(pthread_create(&threads[i], NULL, exchange_until_stopped, (void *)i) == 0);
-    while (!test_passed(deadline))
+    do
         disturb(threads);
+    while (!test_passed(deadline));
     atomic_store(&stop, true);
     for (size_t i = 0; i < EXCHANGE_THREADS; i++)
         CHECK(pthread_join(threads[i], NULL) == 0);

@@ -35,6 +35,7 @@ static _Atomic(void *) slots[SLOTS];
 static struct exchange exchange = {.slots = slots, .slot_count = SLOTS, .min_bytes = CANARY_MIN_BYTES, .doublings = 8};
 static uint64_t deadline_ns;
 static atomic_ulong handlers_run, handlers_nested;
+static bool nesting; /* handlers are to interrupt handlers */
 
 /* Handlers of a thread that interrupt each other now. */
 static _Thread_local volatile sig_atomic_t depth;
@@ -104,13 +105,19 @@ static void create_timer(void)
     CHECK(timer_create(CLOCK_MONOTONIC, &event, &timer) == 0);
 }
 
+/* That this comes true is part of each test: on a busy machine, or under valgrind, the first signals come late. */
+static bool enough_handlers(void)
+{
+    return atomic_load(&handlers_run) > 0 && (!nesting || atomic_load(&handlers_nested) > 0);
+}
+
 static void *exchange_with_signals(void *number)
 {
     struct rng rng = rng_stream(test_seed(), (uintptr_t)number);
 
     create_timer();
     arm_timer();
-    while (!test_passed(deadline_ns))
+    while (!test_passed(deadline_ns) || !enough_handlers())
         for (unsigned i = 0; i < OPERATIONS_PER_LOOK; i++) {
             errno = ERRNO_SENTINEL;
             exchange_one(&exchange, &rng);
@@ -130,7 +137,6 @@ static void stress(size_t threads)
     exchange_with_signals((void *)1);
     for (size_t i = 0; i < threads; i++)
         CHECK(pthread_join(thread[i], NULL) == 0);
-    CHECK(atomic_load(&handlers_run) > 0);
     exchange_clear(&exchange);
 }
 
@@ -152,31 +158,29 @@ TEST(handlers_in_one_thread)
 }
 
 /* ThreadSanitizer delivers signals between the calls that it knows, and those to a handler when it has returned. */
-static void assert_some_nested(void)
+static void install_nesting(void)
 {
-    if (!TEST_SANITIZED_THREAD)
-        assert_true(atomic_load(&handlers_nested) > 0);
+    nesting = !TEST_SANITIZED_THREAD;
+    install(handler, SA_RESTART | SA_NODEFER);
 }
 
 TEST(nested_handlers_in_one_thread)
 {
-    install(handler, SA_RESTART | SA_NODEFER);
+    install_nesting();
     stress(0);
-    assert_some_nested();
     assert_heap_is_whole();
 }
 
 TEST(nested_handlers_in_threads)
 {
-    install(handler, SA_RESTART | SA_NODEFER);
+    install_nesting();
     stress(THREADS);
-    assert_some_nested();
     assert_heap_is_whole();
 }
 
 TEST(nested_handlers_in_an_exhausted_heap)
 {
-    install(handler, SA_RESTART | SA_NODEFER);
+    install_nesting();
     exchange.doublings = 12;
     stress(THREADS);
     assert_heap_is_whole();
@@ -185,7 +189,7 @@ TEST(nested_handlers_in_an_exhausted_heap)
 TEST(nested_handlers_with_mmap)
 {
     test_require_mremap();
-    install(handler, SA_RESTART | SA_NODEFER);
+    install_nesting();
     AO_malloc_enable_mmap();
     exchange.doublings = 17;
     stress(THREADS);
@@ -194,7 +198,7 @@ TEST(nested_handlers_with_mmap)
 /* One size, few blocks: nearly every handler interrupts an operation on the very run it then uses. */
 TEST(nested_handlers_on_one_size)
 {
-    install(handler, SA_RESTART | SA_NODEFER);
+    install_nesting();
     exchange.min_bytes = 192;
     exchange.doublings = 1;
     exchange.slot_count = 8;
