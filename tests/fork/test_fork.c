@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { THREADS = 3, SLOTS = 256, CHILD_OPERATIONS = 2000, CHILD_SECONDS_MAX = 60 };
+enum { THREADS = 3, SLOTS = 256, CHILD_OPERATIONS = 500, CHILD_SECONDS_MAX = 60 };
 
 static _Atomic(void *) slots[SLOTS];
 static struct exchange exchange = {.slots = slots, .slot_count = SLOTS, .min_bytes = CANARY_MIN_BYTES, .doublings = 8};
@@ -77,11 +77,11 @@ static void assert_child_succeeds(pid_t pid)
 static void fork_while_threads_allocate(unsigned doublings)
 {
     pthread_t threads[THREADS];
-    unsigned forks = test_long() ? 2000 : test_instrumented() ? 10 : 100;
+    size_t forks = test_long() ? 2000 : test_times(test_instrumented() ? 10 : 100);
 
     for (size_t i = 0; i < THREADS; i++)
         CHECK(pthread_create(&threads[i], NULL, exchange_until_stopped, (void *)(i + 1)) == 0);
-    for (unsigned i = 0; i < forks; i++)
+    for (size_t i = 0; i < forks; i++)
         assert_child_succeeds(fork_child(1000 + i, doublings));
     atomic_store(&stop, true);
     for (size_t i = 0; i < THREADS; i++)
@@ -160,12 +160,12 @@ TEST(fork_in_a_handler_that_interrupted_a_call)
     struct rng rng = rng_stream(test_seed(), 7);
     struct sigaction action = {.sa_handler = fork_in_handler, .sa_flags = SA_RESTART};
     struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGALRM};
-    int forks = test_instrumented() ? 5 : 50;
+    size_t forks = test_times(test_instrumented() ? 5 : 50);
 
     sigaction(SIGALRM, &action, NULL);
     CHECK(timer_create(CLOCK_MONOTONIC, &event, &timer) == 0);
     arm_timer();
-    while (forked < forks)
+    while ((size_t)forked < forks)
         exchange_one(&exchange, &rng);
     timer_delete(timer);
     exchange_clear(&exchange);

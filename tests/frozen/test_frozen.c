@@ -149,14 +149,14 @@ static void freeze_everywhere_missing(void (*run)(void), void (*prepare)(void), 
     struct stepped stepped = {run, prepare, threads, missing_bytes_max, steps, 0};
     struct child_result result;
     struct rng rng = rng_stream(test_seed(), 99);
-    unsigned samples = test_long() ? 1000 : 20;
+    size_t samples = test_long() ? 1000 : test_times(20);
 
     step_require();
     assert_ptr_not_equal(steps, MAP_FAILED);
     child_run(count_steps, &stepped, CHILD_STDERR_SHARED, &result);
     child_assert_exited(&result);
     assert_true(*steps > 100);
-    for (unsigned i = 0; i < samples; i++) {
+    for (size_t i = 0; i < samples; i++) {
         stepped.freeze_after = (i * *steps + rng_below(&rng, *steps)) / samples;
         child_run(freeze_and_work, &stepped, CHILD_STDERR_SHARED, &result);
         if (result.status != 0)

@@ -19,6 +19,7 @@
 
 #include <aomalloc.h>
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -76,7 +77,9 @@ static bool act_once(void)
 /* The other way: what is left of the present burst and of the pause that follows. */
 static unsigned long acting, resting;
 
-enum { BURST_STEPS_MAX = 32, REST_STEPS_MAX = 300, STEPS_MAX = 30000 };
+enum { BURST_STEPS_MAX = 32, REST_STEPS_MAX = 300 };
+
+static unsigned long steps_max;
 
 static bool act_in_bursts(void)
 {
@@ -91,7 +94,7 @@ static bool act_in_bursts(void)
         acting = 1 + rng_below(&rng, BURST_STEPS_MAX);
         resting = 1 + rng_below(&rng, REST_STEPS_MAX);
     }
-    return steps < STEPS_MAX || test_long();
+    return steps < steps_max;
 }
 
 /* ---- what it does ---- */
@@ -214,16 +217,20 @@ static void in_bursts(void (*run)(void), void (*what)(void))
     rng = rng_stream(test_seed(), 1);
     action = what;
     actions = steps = 0;
+    steps_max = test_long() ? ULONG_MAX : test_times(30000);
     step_with(act_in_bursts);
     run();
     step_with(NULL);
     assert_true(actions > 0);
 }
 
-/* Time grows with the square of the length: of long sequences each run tries other instructions, up to 4 % apart. */
+/*
+ * Time grows with the square of the length: of long sequences each run tries other instructions, usually up to 4 %
+ * apart.
+ */
 static unsigned long next_distance(void)
 {
-    return test_long() ? 1 : 1 + rng_below(&rng, 1 + act_after / 25);
+    return test_long() ? 1 : 1 + rng_below(&rng, 1 + act_after / test_times(25));
 }
 
 static void once_after_each(void (*run)(void), void (*what)(void))

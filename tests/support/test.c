@@ -88,6 +88,14 @@ bool test_long(void)
     return environment_says("AOMALLOC_TEST_LONG");
 }
 
+size_t test_times(size_t times)
+{
+    const char *percent = getenv("AOMALLOC_TEST_PERCENT");
+    size_t wanted = percent ? times * strtoul(percent, NULL, 10) / 100 : times;
+
+    return wanted > 0 ? wanted : 1;
+}
+
 bool test_instrumented(void)
 {
     return TEST_SANITIZED || environment_says("AOMALLOC_TEST_INSTRUMENTED");

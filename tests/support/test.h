@@ -98,6 +98,9 @@ double test_seconds(void);
 /* AOMALLOC_TEST_LONG=1: the full counts instead of the short ones. */
 bool test_long(void);
 
+/* Of a number of repetitions, AOMALLOC_TEST_PERCENT (100); at least one. */
+size_t test_times(size_t times);
+
 /*
  * A sanitizer or (AOMALLOC_TEST_INSTRUMENTED=1) valgrind: slow, and what the process maps is not the library's doing.
  */
