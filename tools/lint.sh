@@ -48,19 +48,34 @@ run_cppcheck() {
     return "$status"
 }
 
-run_clang_tidy() {
-    local sources
-    mapfile -t sources < <(git ls-files '*.c')
-    # Only what the build compiles; a variant of another processor is not among them.
-    python3 - "$build" "${sources[@]}" <<'END' |
-import json, os, sys
+# Every source that the build compiles (that of another processor is not among them), in a compile_commands.json of its
+# own: clang-tidy would go over a source as often as it is compiled. The library's are looked at once per variant.
+list_for_clang_tidy() {
+    python3 - "$build" "$1" <<'END'
+import json, os, re, sys
 
 with open(os.path.join(sys.argv[1], 'compile_commands.json'), encoding='utf-8') as commands:
-    compiled = {os.path.realpath(os.path.join(entry['directory'], entry['file'])) for entry in json.load(commands)}
-print('\n'.join(source for source in sys.argv[2:] if os.path.realpath(source) in compiled))
+    entries = json.load(commands)
+chosen = {}
+for entry in entries:
+    path = os.path.relpath(os.path.join(entry['directory'], entry['file']))
+    variant = re.search(r' -I\S*variants/(\w+)', entry['command'])
+    if path.endswith('.c'):
+        chosen.setdefault((path, path.startswith('lib/') and variant and variant[1]), entry)
+with open(os.path.join(sys.argv[2], 'compile_commands.json'), 'w', encoding='utf-8') as commands:
+    json.dump(list(chosen.values()), commands)
+print('\n'.join(sorted({path for path, _ in chosen})))
 END
-        xargs -P "$(nproc)" -n 4 clang-tidy --quiet -p "$build" --warnings-as-errors='*' \
-            2> >(grep -Ev '^[0-9]+ warnings?( and [0-9]+ errors?)? generated' >&2)
+}
+
+run_clang_tidy() {
+    local commands status=0
+    commands=$(mktemp -d)
+    list_for_clang_tidy "$commands" |
+        xargs -P "$(nproc)" -n 2 clang-tidy --quiet -p "$commands" --warnings-as-errors='*' \
+            2> >(grep -Ev '^[0-9]+ warnings?( and [0-9]+ errors?)? generated' >&2) || status=1
+    rm -rf "$commands"
+    return "$status"
 }
 
 run_mandoc() {

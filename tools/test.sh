@@ -6,24 +6,28 @@ cd "$(dirname "$0")/.."
 
 usage() {
     cat <<'EOF'
-usage: tools/test.sh [--long] [--gcc-only] [--help]
+usage: tools/test.sh [--long] [--gcc-only] [--werror] [--help]
 
 Installs what is missing, builds every variant with gcc and with clang, and runs the test suite on all of them.
 The last line is "N passed, N failed, N skipped"; the exit status is 0 only when nothing failed.
 
   --long      full counts instead of the short ones (AOMALLOC_TEST_LONG=1): minutes instead of seconds in some tests
   --gcc-only  leave out clang
+  --werror    warnings are errors; benchmark and examples must be built, too
   --help      this text
 
-From the environment: AOMALLOC_TEST_SEED, AOMALLOC_TEST_SECONDS (of each stress test).
+From the environment: AOMALLOC_TEST_SEED, AOMALLOC_TEST_SECONDS (of each stress test), AOMALLOC_TEST_PERCENT (of the
+usual number of repetitions).
 EOF
 }
 
 with_clang=1
+options=(-Dtests=enabled -Dbench=auto -Dexamples=auto -Dwerror=false)
 while [ $# -gt 0 ]; do
     case $1 in
     --long) export AOMALLOC_TEST_LONG=1 ;;
     --gcc-only) with_clang= ;;
+    --werror) options=(-Dtests=enabled -Dbench=enabled -Dexamples=enabled -Dwerror=true) ;;
     --help)
         usage
         exit
@@ -45,10 +49,10 @@ patience=1
 if [ -n "${AOMALLOC_TEST_LONG-}" ]; then
     patience=10
 fi
-suite_run gcc gcc build-test-gcc -Dtests=enabled -- -t "$patience"
+suite_run gcc gcc build-test-gcc "${options[@]}" -- -t "$patience"
 if [ -n "$with_clang" ]; then
     # What is installed and how it is found does not depend on the compiler.
-    suite_run clang clang build-test-clang -Dtests=enabled -- -t "$patience" --no-suite install
+    suite_run clang clang build-test-clang "${options[@]}" -- -t "$patience" --no-suite install
 fi
 
 suite_list_failures

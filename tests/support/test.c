@@ -161,22 +161,37 @@ static bool is_chosen(const struct test_case *test, int argc, char **argv)
     return argc == 1;
 }
 
+static bool is_test(const char *name)
+{
+    for (const struct test_case *test = first_test; test; test = test->next)
+        if (strcmp(name, test->name) == 0)
+            return true;
+    return false;
+}
+
+static void require_names_of_tests(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        if (is_test(argv[i]))
+            continue;
+        fprintf(stderr, "%s: no such test; there are:\n", argv[i]);
+        for (const struct test_case *test = first_test; test; test = test->next)
+            fprintf(stderr, "  %s\n", test->name);
+        exit(EXIT_FAILURE);
+    }
+}
+
 int main(int argc, char **argv)
 {
     struct CMUnitTest tests[TESTS_MAX];
     size_t count = 0;
 
+    require_names_of_tests(argc, argv);
     for (struct test_case *test = first_test; test; test = test->next) {
         if (!is_chosen(test, argc, argv))
             continue;
         CHECK(count < TESTS_MAX);
         tests[count++] = (struct CMUnitTest){.name = test->name, .test_func = run_in_child, .initial_state = test};
-    }
-    if (count == 0) {
-        fprintf(stderr, "no such test; there are:\n");
-        for (struct test_case *test = first_test; test; test = test->next)
-            fprintf(stderr, "  %s\n", test->name);
-        return EXIT_FAILURE;
     }
     choose_seed();
     int failed = _cmocka_run_group_tests(argv[0], tests, count, NULL, NULL);
