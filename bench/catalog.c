@@ -15,6 +15,8 @@ const struct bench_workload_info bench_catalog[BENCH_WORKLOADS] = {
     [BENCH_ONEWAY] = {.name = "oneway",
                       .summary = "half of the threads allocate 64 B blocks, the other half frees them",
                       .threads_in_pairs = true},
+    [BENCH_FALSESHARE] = {.name = "falseshare",
+                          .summary = "8 live 16 B blocks a thread, written all the time; some are freed by others"},
     [BENCH_PHASES] = {.name = "phases",
                       .summary = "eight phases of 64 MiB live, each with a size of its own, 32 B to 48,000 B",
                       .memory = true},

@@ -13,6 +13,7 @@ enum bench_workload_id {
     BENCH_CHURN,
     BENCH_EXCHANGE,
     BENCH_ONEWAY,
+    BENCH_FALSESHARE,
     BENCH_PHASES,
     BENCH_PHASES_MIXED,
     BENCH_LARGE,

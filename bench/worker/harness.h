@@ -35,7 +35,8 @@ struct bench_workload {
     void (*leave)(struct bench_thread *thread);                  /* in each thread at its end; may be NULL */
 };
 
-extern const struct bench_workload bench_pair, bench_batch, bench_churn, bench_exchange, bench_oneway, bench_large;
+extern const struct bench_workload bench_pair, bench_batch, bench_churn, bench_exchange, bench_oneway, bench_falseshare,
+    bench_large;
 
 struct bench_options {
     enum bench_workload_id workload;

@@ -147,7 +147,8 @@ static struct bench_result run(const struct bench_options *options)
 {
     static const struct bench_workload *const workloads[BENCH_WORKLOADS] = {
         [BENCH_PAIR] = &bench_pair,         [BENCH_BATCH] = &bench_batch,   [BENCH_CHURN] = &bench_churn,
-        [BENCH_EXCHANGE] = &bench_exchange, [BENCH_ONEWAY] = &bench_oneway, [BENCH_LARGE] = &bench_large,
+        [BENCH_EXCHANGE] = &bench_exchange, [BENCH_ONEWAY] = &bench_oneway, [BENCH_FALSESHARE] = &bench_falseshare,
+        [BENCH_LARGE] = &bench_large,
     };
     if (bench_catalog[options->workload].memory)
         return bench_phases_run(options);
