@@ -9,31 +9,18 @@
  *   resize    CAS to 0 as well, so a free() of the same block at the same time is caught; then a new entry where the
  *             memory is afterwards.
  *   interior  these entries serve only to recognise wrong pointers and overlapping regions.
- *   cache     a slot holds one freed mapping in one word, taken and put by CAS; a mapping is in one slot or in one
- *             thread's hands.
+ *   freed     memory is kept as kept.h says, or given back.
  *
  * A thread killed between two steps loses one mapping.
  */
-#include "atomics.h"
 #include "fail.h"
+#include "kept.h"
 #include "mapping.h"
 #include "segment.h"
 #include "source.h"
 
-#define AOMA_CACHE_SLOTS 16u
-/*
- * A kept mapping serves requests of half its length and more;
- * what exceeds the request by more than 1/8 of it goes back.
- */
-#define AOMA_CACHE_SLACK_SHIFT 3
-#define AOMA_SLOT_PAGES_BITS 28
-#define AOMA_SLOT_PAGES_MASK (((uint64_t)1 << AOMA_SLOT_PAGES_BITS) - 1)
-
 #define FAULT_INSIDE "not a block: inside a large one"
 #define FAULT_GONE "not in use: freed already or resized by another thread"
-
-/* Address >> 12 above, number of pages below; 0: empty. Pages here are 4 KiB everywhere. */
-static struct aoma_word cache[AOMA_CACHE_SLOTS];
 
 static uintptr_t entry_for(size_t bytes)
 {
@@ -45,83 +32,11 @@ static size_t round_to_page(size_t bytes)
     return (bytes + AOMA_PAGE_BYTES - 1) & ~(AOMA_PAGE_BYTES - 1);
 }
 
-/* ---- the cache ---- */
-
-static uintptr_t slot_address(uint64_t slot)
+/* Whole windows, so that mappings lie side by side and what is left of one can begin another. */
+static size_t round_to_windows(size_t bytes)
 {
-    return (uintptr_t)(slot >> AOMA_SLOT_PAGES_BITS << 12);
+    return (bytes + AOMA_SEGMENT_MASK) & ~(size_t)AOMA_SEGMENT_MASK;
 }
-
-static size_t slot_bytes(uint64_t slot)
-{
-    return (size_t)(slot & AOMA_SLOT_PAGES_MASK) << 12;
-}
-
-/* Whether there was room, in slots and in dirty memory. */
-static bool cache_put(void *mem, size_t bytes)
-{
-    uint64_t slot = (uint64_t)((uintptr_t)mem >> 12) << AOMA_SLOT_PAGES_BITS | bytes >> 12;
-
-    if (bytes >> 12 > AOMA_SLOT_PAGES_MASK || aoma_segment_dirty_free_bytes() + bytes > aoma_segment_dirty_free_limit())
-        return false;
-    aoma_segment_count_dirty_free(bytes, 0);
-    for (unsigned i = 0; i < AOMA_CACHE_SLOTS; i++) {
-        uint64_t empty = 0;
-        if (aoma_load_relaxed(&cache[i]) == 0 && aoma_cas_release(&cache[i], &empty, slot))
-            return true;
-    }
-    aoma_segment_count_dirty_free(0, bytes);
-    return false;
-}
-
-static bool slot_suits(uint64_t slot, size_t bytes, size_t align)
-{
-    return slot && slot_bytes(slot) >= bytes && slot_bytes(slot) / 2 <= bytes &&
-           (slot_address(slot) & (align - 1)) == 0;
-}
-
-/* The mapping is the caller's; how much of it is left. */
-static size_t cut_to_size(uintptr_t address, size_t have, size_t bytes)
-{
-    if (have - bytes <= bytes >> AOMA_CACHE_SLACK_SHIFT)
-        return have;
-    aoma_source_unmap((void *)(address + bytes), have - bytes);
-    return bytes;
-}
-
-static void *cache_take(size_t bytes, size_t align, size_t *got_bytes)
-{
-    for (unsigned i = 0; i < AOMA_CACHE_SLOTS; i++) {
-        uint64_t slot = aoma_load_relaxed(&cache[i]);
-
-        while (slot_suits(slot, bytes, align)) {
-            if (aoma_cas_acquire(&cache[i], &slot, 0)) {
-                aoma_segment_count_dirty_free(0, slot_bytes(slot));
-                *got_bytes = cut_to_size(slot_address(slot), slot_bytes(slot), bytes);
-                return (void *)slot_address(slot);
-            }
-        }
-    }
-    return NULL;
-}
-
-size_t aoma_mapping_flush(void)
-{
-    size_t flushed = 0;
-
-    for (unsigned i = 0; i < AOMA_CACHE_SLOTS; i++) {
-        uint64_t slot = aoma_load_relaxed(&cache[i]);
-
-        if (slot && aoma_cas_acquire(&cache[i], &slot, 0)) {
-            aoma_segment_count_dirty_free(0, slot_bytes(slot));
-            aoma_source_unmap((void *)slot_address(slot), slot_bytes(slot));
-            flushed += slot_bytes(slot);
-        }
-    }
-    return flushed;
-}
-
-/* ---- mappings ---- */
 
 /* Whether the page map has room for a mapping there. Once true it stays true for the holder of that address space. */
 static bool can_enter(const void *mem, size_t bytes)
@@ -151,29 +66,12 @@ static size_t leave(void *block, uintptr_t entry, const char *function)
     return bytes;
 }
 
-/* At least a window, and a huge page where that may fit. */
+/* At least a window. A huge page only where that is little beside the length: the gaps would keep neighbours apart. */
 static size_t natural_align(size_t bytes, size_t align)
 {
-    size_t natural = bytes >= AOMA_GROUP_BYTES ? AOMA_GROUP_BYTES : AOMA_SEGMENT_BYTES;
+    size_t natural = bytes > AOMA_KEPT_LONGEST_BYTES ? AOMA_GROUP_BYTES : AOMA_SEGMENT_BYTES;
 
     return align > natural ? align : natural;
-}
-
-void *aoma_mapping_take(size_t bytes, size_t align, bool *clean)
-{
-    size_t got = round_to_page(bytes > AOMA_SEGMENT_BYTES ? bytes : AOMA_SEGMENT_BYTES);
-    void *mem = cache_take(got, align > AOMA_SEGMENT_BYTES ? align : AOMA_SEGMENT_BYTES, &got);
-
-    *clean = !mem;
-    if (!mem)
-        mem = aoma_source_map(got, natural_align(got, align));
-    if (mem && !can_enter(mem, got)) {
-        aoma_source_unmap(mem, got);
-        return NULL;
-    }
-    if (mem)
-        enter(mem, got);
-    return mem;
 }
 
 size_t aoma_mapping_bytes(const void *block, uintptr_t entry, const char *function)
@@ -183,12 +81,28 @@ size_t aoma_mapping_bytes(const void *block, uintptr_t entry, const char *functi
     return aoma_entry_mapping_bytes(entry);
 }
 
+/* What is kept beyond what is in use stays within the share of memory that may lie idle. */
+static void release_surplus(void)
+{
+    size_t excess = aoma_kept_excess();
+    size_t surplus = aoma_segment_idle_surplus();
+
+    if (surplus)
+        (void)aoma_kept_release(surplus < excess ? surplus : excess);
+}
+
 void aoma_mapping_give(void *block, uintptr_t entry, const char *function)
 {
     size_t bytes = leave(block, entry, function);
 
-    if (!cache_put(block, bytes))
-        aoma_source_unmap(block, bytes);
+    aoma_kept_count_use(0, bytes);
+    aoma_kept_put(block, bytes);
+    release_surplus();
+}
+
+size_t aoma_mapping_flush(void)
+{
+    return aoma_kept_release(SIZE_MAX);
 }
 
 /* Moves the pages, not the content; NULL: nothing has changed. */
@@ -217,17 +131,104 @@ static void *resize_or_move(void *block, size_t old_bytes, size_t new_bytes)
     return move(block, old_bytes, new_bytes);
 }
 
+/* ---- the whole ---- */
+
+/* *got bytes; where the last window's rest is not to be had, only as many pages as bytes need. */
+static AOMA_NOINLINE void *map_new(size_t bytes, size_t align, size_t *got)
+{
+    size_t pages = round_to_page(bytes);
+    void *mem = aoma_source_map(*got, natural_align(*got, align));
+    if (!mem && pages < *got) {
+        *got = pages;
+        mem = aoma_source_map(pages, natural_align(pages, align));
+    }
+    return mem;
+}
+
+/* Longer by moving if need be; NULL: it is as it was. Whether the page map has room there is left to the caller. */
+static void *lengthen(void *mem, size_t have, size_t bytes)
+{
+    if (aoma_source_resize(mem, have, bytes))
+        return mem;
+    void *target = aoma_source_may_take(bytes - have) ? aoma_source_reserve(bytes, AOMA_SEGMENT_BYTES) : NULL;
+    if (target && !aoma_source_move(mem, have, target, bytes)) {
+        aoma_source_unreserve(target, bytes);
+        target = NULL;
+    }
+    return target;
+}
+
+/*
+ * Kept memory that is too short, but by half at most, is lengthened: its pages are there already, and moving them costs
+ * less than as many page faults. *had: what it was; 0 with NULL.
+ */
+static AOMA_NOINLINE void *take_too_short(size_t bytes, size_t *had)
+{
+    void *mem;
+
+    *had = aoma_kept_take_longest(bytes / 2, bytes, &mem);
+    if (!*had)
+        return NULL;
+    void *longer = lengthen(mem, *had, bytes);
+    if (!longer) { /* It makes room for what will be mapped, and is not tried again. */
+        aoma_source_unmap(mem, *had);
+        *had = 0;
+    }
+    return longer;
+}
+
+/* (Calls side by side, so that the stack of one does not add to that of another.) */
+void *aoma_mapping_take(size_t bytes, size_t align, bool *clean)
+{
+    size_t least = bytes > AOMA_SEGMENT_BYTES ? bytes : AOMA_SEGMENT_BYTES;
+    size_t got = round_to_windows(least);
+    void *mem = aoma_kept_take(&got, align > AOMA_SEGMENT_BYTES ? align : AOMA_SEGMENT_BYTES);
+    size_t had = mem ? got : 0;
+
+    if (!mem && align <= AOMA_SEGMENT_BYTES)
+        mem = take_too_short(got, &had);
+    aoma_kept_give_way(got - had);
+    *clean = !mem;
+    if (!mem)
+        mem = map_new(least, align, &got);
+    if (mem && !can_enter(mem, got)) {
+        aoma_source_unmap(mem, got);
+        return NULL;
+    }
+    if (mem) {
+        aoma_kept_count_use(got, 0);
+        enter(mem, got);
+    }
+    return mem;
+}
+
+/* How long to make it, so that what it has serves where it can. */
+static size_t length_for(size_t old_bytes, size_t bytes)
+{
+    size_t windows = round_to_windows(bytes);
+
+    return old_bytes >= bytes && old_bytes <= windows ? old_bytes : windows;
+}
+
 void *aoma_mapping_resize(void *block, uintptr_t entry, size_t bytes, const char *function)
 {
-    size_t new_bytes = round_to_page(bytes);
     size_t old_bytes = leave(block, entry, function);
-    void *resized = resize_or_move(block, old_bytes, new_bytes);
+    size_t new_bytes = length_for(old_bytes, bytes);
 
+    if (new_bytes > old_bytes)
+        aoma_kept_give_way(new_bytes - old_bytes);
+    void *resized = resize_or_move(block, old_bytes, new_bytes);
     if (!resized && aoma_mapping_flush())
         resized = resize_or_move(block, old_bytes, new_bytes);
-    if (resized)
+    if (!resized) {
+        new_bytes = round_to_page(bytes);
+        resized = resize_or_move(block, old_bytes, new_bytes);
+    }
+    if (resized) {
+        aoma_kept_count_use(new_bytes, old_bytes);
         enter(resized, new_bytes);
-    else
+    } else {
         enter(block, old_bytes);
+    }
     return resized;
 }

@@ -4,8 +4,8 @@
 /*
  * Own mappings: objects larger than a segment, each with an mmap of its own that begins at a window's first byte. The
  * page map's entry is the whole descriptor: it holds the length, and freeing or resizing one begins with a CAS on it,
- * so a double free is found with certainty. A few freed ones are kept for reuse, within the share of free memory that
- * may stay dirty.
+ * so a double free is found with certainty. They are whole windows long where that much is to be had; freed ones are
+ * kept for the next (kept.h).
  */
 #ifndef AOMA_MAPPING_H
 #define AOMA_MAPPING_H
@@ -30,7 +30,7 @@ size_t aoma_mapping_bytes(const void *block, uintptr_t entry, const char *functi
 /* Where block is after resizing to bytes (more than a segment), its content kept; NULL: it stays as it was. */
 void *aoma_mapping_resize(void *block, uintptr_t entry, size_t bytes, const char *function);
 
-/* Unmaps the freed mappings that are kept; the bytes. */
+/* Unmaps what is kept of freed ones; the bytes. */
 size_t aoma_mapping_flush(void);
 
 #endif /* AOMA_MAPPING_H */

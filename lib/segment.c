@@ -19,6 +19,7 @@
  */
 #include "fail.h"
 #include "index.h"
+#include "kept.h"
 #include "os.h"
 #include "page_map.h"
 #include "segment.h"
@@ -26,17 +27,12 @@
 /* Segments tried whose longest free range may be just too short: more than a 2 MiB heap has. */
 #define AOMA_SEGMENT_TRIES 8u
 
-/* Kept unpurged: this much, and 1/8 of what is mapped. Below it the next allocations save the page faults. */
-#define AOMA_DIRTY_KEPT_BYTES (4 * AOMA_MIB)
-#define AOMA_DIRTY_KEPT_SHIFT 3
-
 /* A segment's dirty free chunks before it is worth a system call, unless all of it is free. */
 #define AOMA_PURGE_CHUNKS 16u
 
 static struct aoma_hint static_installed; /* 0 -> 1 once; a hint: installing again is harmless */
 static struct aoma_counter numbers_taken; /* beyond the static segments' */
-static struct aoma_counter
-    dirty_free; /* chunks' and other layers' bytes: a sum of relaxed additions, exact when all is quiet */
+static struct aoma_counter dirty_free;    /* a sum of relaxed additions, exact when all is quiet */
 
 uint32_t aoma_segment_numbers(void)
 {
@@ -61,9 +57,17 @@ size_t aoma_segment_dirty_free_bytes(void)
     return bytes <= PTRDIFF_MAX ? bytes : 0; /* a subtraction may be seen before its addition */
 }
 
-size_t aoma_segment_dirty_free_limit(void)
+size_t aoma_segment_idle_limit(void)
 {
-    return AOMA_DIRTY_KEPT_BYTES + (aoma_source_mapped_bytes() >> AOMA_DIRTY_KEPT_SHIFT);
+    return AOMA_IDLE_BYTES + (aoma_source_mapped_bytes() >> AOMA_IDLE_SHIFT);
+}
+
+size_t aoma_segment_idle_surplus(void)
+{
+    size_t idle = aoma_segment_dirty_free_bytes() + aoma_kept_excess();
+    size_t limit = aoma_segment_idle_limit();
+
+    return idle > limit ? idle - limit : 0;
 }
 
 void aoma_segment_count_dirty_free(size_t add, size_t sub)
@@ -313,7 +317,7 @@ size_t aoma_segment_purge(struct aoma_segment *segment)
 
 void aoma_segment_purge_if_due(struct aoma_segment *segment)
 {
-    if (aoma_segment_dirty_free_bytes() <= aoma_segment_dirty_free_limit() || !aoma_source_mmap_enabled())
+    if (!aoma_segment_idle_surplus() || !aoma_source_mmap_enabled())
         return;
     uint64_t free = aoma_segment_free_chunks(segment);
     uint64_t dirty = free & aoma_load_acquire(&segment->dirty) & ~aoma_load_acquire(&segment->pinned);
@@ -484,6 +488,7 @@ bool aoma_segment_grow(void)
         aoma_segment_install_static();
         return true;
     }
+    aoma_kept_give_way(AOMA_GROUP_BYTES);
     void *group = aoma_source_map(AOMA_GROUP_BYTES, AOMA_GROUP_BYTES);
     if (!group)
         return false;

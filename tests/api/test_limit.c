@@ -5,6 +5,7 @@
 
 #include "chain.h"
 #include "process.h"
+#include "rng.h"
 #include "test.h"
 
 #include <aomalloc.h>
@@ -207,6 +208,72 @@ TEST(trim_gives_back_large_blocks)
 TEST(trim_gives_back_own_mappings)
 {
     trim_gives_back(4 * MIB);
+}
+
+/* Fills bytes with blocks of random lengths, which are freed in any order: what stays without a trim. */
+static void peak_goes_by(size_t before, size_t bytes, size_t least, size_t most)
+{
+    static void *blocks[1024];
+    struct rng rng = rng_stream(test_seed(), least + most);
+    size_t count = 0;
+
+    for (size_t live = 0; live < bytes && count < 1024; count++) {
+        size_t size = least + rng_below(&rng, most - least + 1);
+        blocks[count] = AO_malloc(size);
+        CHECK(blocks[count]);
+        memset(blocks[count], 0xff, size);
+        live += size;
+    }
+    size_t peak = process_resident_bytes() - before;
+    CHECK(peak >= bytes);
+    while (count) {
+        size_t i = rng_below(&rng, count--);
+        AO_free(blocks[i]);
+        blocks[i] = blocks[count];
+    }
+    if (!test_instrumented())
+        assert_in_range(process_resident_bytes(), 0, before + peak / 8 + 8 * MIB);
+}
+
+TEST(a_peak_of_large_blocks_goes_by_itself)
+{
+    static const struct {
+        size_t least, most;
+    } ranges[] = {
+        {100 * KIB, 500 * KIB}, {513 * KIB, 513 * KIB}, {513 * KIB, 4 * MIB}, {100 * KIB, 4 * MIB}, {8 * MIB, 48 * MIB},
+    };
+
+    AO_malloc_enable_mmap();
+    size_t before = process_resident_bytes();
+    for (size_t i = 0; i < 2 * sizeof ranges / sizeof ranges[0]; i++) /* and after another */
+        peak_goes_by(before, 128 * MIB, ranges[i / 2].least, ranges[i / 2].most);
+}
+
+/* Blocks that come and go beside others in use take no more than these at their most, and half of them. */
+TEST(large_blocks_that_come_and_go_keep_within_bounds)
+{
+    enum { BLOCKS = 64 };
+    void *blocks[BLOCKS] = {0};
+    size_t sizes[BLOCKS] = {0}, live = 0, most_live = 0;
+    struct rng rng = rng_stream(test_seed(), 4);
+
+    AO_malloc_enable_mmap();
+    size_t before = process_resident_bytes(), most = 0;
+    for (unsigned step = 0; step < 1000; step++) {
+        size_t i = rng_below(&rng, BLOCKS);
+        AO_free(blocks[i]);
+        live -= sizes[i];
+        sizes[i] = 513 * KIB + rng_below(&rng, 3 * MIB);
+        blocks[i] = AO_malloc(sizes[i]);
+        assert_non_null(blocks[i]);
+        memset(blocks[i], 0xff, sizes[i]);
+        live += sizes[i];
+        most_live = live > most_live ? live : most_live;
+        size_t resident = process_resident_bytes() - before;
+        most = resident > most ? resident : most;
+    }
+    if (!test_instrumented())
+        assert_in_range(most, 0, most_live + most_live / 2 + 8 * MIB);
 }
 
 /* The number is what left memory: of a megabyte that was dirty and is free, at least most. */

@@ -13,15 +13,18 @@
 #define INSIDE "not a block: inside a large one"
 #define GONE "not in use: freed already or resized by another thread"
 
-/* As many as are kept, at most. */
-enum { CACHE_SLOTS = 16 };
-
-/* Longer than a segment, of whole pages, and small enough for the share of dirty memory. */
-#define BYTES (AOMA_SEGMENT_BYTES + 3 * AOMA_CHUNK_BYTES)
+/* Whole windows, and small enough for the share of memory that may lie idle. */
+#define WINDOW AOMA_SEGMENT_BYTES
+#define BYTES (3 * WINDOW)
 
 static uintptr_t entry_of(const void *block)
 {
     return aoma_page_map_get((uintptr_t)block);
+}
+
+static size_t round_to_windows(size_t bytes)
+{
+    return (bytes + WINDOW - 1) / WINDOW * WINDOW;
 }
 
 static void *take(size_t bytes)
@@ -76,15 +79,13 @@ static bool is_filled(const void *block, size_t bytes, int value)
 
 static void check_taken(size_t bytes, size_t align)
 {
-    size_t expected = (bytes + AOMA_PAGE_BYTES - 1) & ~(AOMA_PAGE_BYTES - 1);
+    size_t expected = round_to_windows(bytes);
     bool clean;
 
-    if (expected < AOMA_SEGMENT_BYTES)
-        expected = AOMA_SEGMENT_BYTES;
     void *block = aoma_mapping_take(bytes, align, &clean);
     CHECK(block && clean);
     CHECK((uintptr_t)block % AOMA_SEGMENT_BYTES == 0 && (uintptr_t)block % align == 0);
-    CHECK(bytes < AOMA_GROUP_BYTES || (uintptr_t)block % AOMA_GROUP_BYTES == 0);
+    CHECK(bytes <= AOMA_KEPT_LONGEST_BYTES || (uintptr_t)block % AOMA_GROUP_BYTES == 0);
     CHECK(is_zero((uintptr_t)block, bytes));
     check_entries(block, expected);
     CHECK(aoma_mapping_bytes(block, entry_of(block), GIVER) == expected);
@@ -108,6 +109,7 @@ TEST(a_mapping_of_any_length_and_alignment_is_entered_whole)
         AOMA_GROUP_BYTES,
         AOMA_GROUP_BYTES + 1,
         5 * AOMA_GROUP_BYTES + 12345,
+        AOMA_KEPT_LONGEST_BYTES + 1,
     };
 
     aoma_source_enable_mmap();
@@ -155,6 +157,39 @@ TEST(whichever_mapping_is_refused_taking_loses_nothing)
     }
     assert_int_equal(refused, 2); /* the mapping, and the leaf */
     check_entries(block, BYTES);
+}
+
+/* Only so many bytes can be had, at this place. */
+static void *take_at_the_limit(size_t bytes, uintptr_t place)
+{
+    aoma_source_set_limit(aoma_source_mapped_bytes() + bytes);
+    faulty_os.place = place;
+    void *block = take(bytes);
+    aoma_source_set_limit(SIZE_MAX);
+    return block;
+}
+
+TEST(where_no_window_is_to_be_had_pages_serve)
+{
+    size_t bytes = BYTES - WINDOW + AOMA_PAGE_BYTES;
+    bool clean;
+
+    aoma_source_enable_mmap();
+    aoma_source_set_limit(bytes);
+    void *block = aoma_mapping_take(bytes - 1, 1, &clean);
+    assert_true(block && clean);
+    check_entries(block, bytes);
+    assert_int_equal(aoma_source_mapped_bytes(), bytes);
+    fill(block, bytes, 1);
+    aoma_source_set_limit(bytes + AOMA_PAGE_BYTES);
+    assert_non_null(block = resize(block, bytes + 1)); /* not even a window can be added */
+    check_entries(block, bytes + AOMA_PAGE_BYTES);
+    assert_null(resize(block, bytes + AOMA_PAGE_BYTES + 1));
+    check_entries(block, bytes + AOMA_PAGE_BYTES);
+    assert_true(is_filled(block, bytes, 1));
+    give_mapping(block);
+    assert_ptr_equal(aoma_mapping_take(WINDOW + 1, 1, &clean), block); /* the rest of it is too short to stand alone */
+    check_entries(block, bytes + AOMA_PAGE_BYTES);
 }
 
 TEST(the_limit_holds_for_mappings)
@@ -233,7 +268,7 @@ TEST(of_two_who_free_or_resize_the_second_aborts)
 
     block = take(BYTES);
     stale_entry = entry_of(block);
-    assert_ptr_equal(resize(block, BYTES - AOMA_CHUNK_BYTES), block);
+    assert_ptr_equal(resize(block, BYTES - WINDOW), block);
     assert_misuse(give_with_stale_entry, block, GONE);
 }
 
@@ -250,7 +285,7 @@ TEST(pointers_into_a_mapping_are_no_blocks)
     check_entries(block, 2 * BYTES);
 }
 
-/* ---- the cache ---- */
+/* ---- freed ones (what is kept, and how, is test_kept.c's) ---- */
 
 TEST(a_freed_mapping_is_used_again)
 {
@@ -260,66 +295,132 @@ TEST(a_freed_mapping_is_used_again)
     void *block = take(BYTES);
     unsigned calls = faulty_os_calls();
     fill(block, BYTES, 7);
+    assert_int_equal(aoma_kept_use_bytes(), BYTES);
     give_mapping(block);
-    assert_int_equal(aoma_segment_dirty_free_bytes(), BYTES);
+    assert_int_equal(aoma_kept_bytes(), BYTES);
+    assert_int_equal(aoma_kept_use_bytes(), 0);
     assert_int_equal(aoma_source_mapped_bytes(), BYTES);
     assert_ptr_equal(aoma_mapping_take(BYTES, 1, &clean), block);
     assert_false(clean);
-    assert_int_equal(aoma_segment_dirty_free_bytes(), 0);
+    assert_int_equal(aoma_kept_bytes(), 0);
+    assert_int_equal(aoma_kept_use_bytes(), BYTES);
     assert_int_equal(faulty_os_calls(), calls);
     check_entries(block, BYTES);
 }
 
-/* Twice the length and more would waste, less is too short. */
-TEST(a_kept_mapping_serves_half_its_length_and_more)
+TEST(a_freed_mapping_serves_shorter_ones_side_by_side)
 {
     aoma_source_enable_mmap();
-    size_t bytes = 2 * AOMA_GROUP_BYTES;
-    void *block = take(bytes);
+    char *block = take(6 * WINDOW);
+    unsigned calls = faulty_os_calls();
 
     give_mapping(block);
-    void *longer = take(bytes + AOMA_PAGE_BYTES), *shorter = take(bytes / 2 - AOMA_PAGE_BYTES);
-    assert_ptr_not_equal(longer, block);
-    assert_ptr_not_equal(shorter, block);
-    assert_int_equal(aoma_segment_dirty_free_bytes(), bytes);
-
-    size_t mapped = aoma_source_mapped_bytes();
-    assert_ptr_equal(take(bytes / 2), block);
-    check_entries(block, bytes / 2); /* the rest has gone back */
-    assert_int_equal(aoma_source_mapped_bytes(), mapped - bytes / 2);
-    assert_int_equal(aoma_segment_dirty_free_bytes(), 0);
+    char *first = take(2 * WINDOW - 1), *second = take(3 * WINDOW), *third = take(1);
+    assert_ptr_equal(first, block);
+    assert_ptr_equal(second, block + 2 * WINDOW);
+    assert_ptr_equal(third, block + 5 * WINDOW);
+    assert_int_equal(entry_of(third + WINDOW), 0);
+    assert_int_equal(aoma_entry_mapping_bytes(entry_of(first)), 2 * WINDOW);
+    assert_int_equal(aoma_entry_mapping_bytes(entry_of(second)), 3 * WINDOW);
+    assert_misuse(give_by_map, second + WINDOW, INSIDE);
+    give_mapping(second);
+    check_no_entries((uintptr_t)second, 3 * WINDOW);
+    give_mapping(first);
+    give_mapping(third);
+    assert_ptr_equal(take(6 * WINDOW), block);
+    check_entries(block, 6 * WINDOW);
+    assert_int_equal(faulty_os_calls(), calls);
 }
 
-TEST(a_small_excess_stays_with_the_block)
+/* How a freed one of 2 windows becomes one of 4. Its content is what tells. */
+static void check_lengthened(struct faulty_os refusals, bool expected, bool expected_in_place)
+{
+    bool clean;
+    faulty_os.place = find_free_area(2 * AOMA_GROUP_BYTES);
+    void *block = take(2 * WINDOW);
+
+    fill(block, 2 * WINDOW, 7);
+    give_mapping(block);
+    faulty_os.resizes_left = refusals.resizes_left;
+    faulty_os.moves_left = refusals.moves_left;
+    faulty_os.maps_left = refusals.maps_left;
+    char *longer = aoma_mapping_take(4 * WINDOW, 1, &clean);
+    faulty_os.resizes_left = faulty_os.moves_left = faulty_os.maps_left = FAULTY_OS_NEVER;
+    CHECK(longer || refusals.maps_left != FAULTY_OS_NEVER);
+    CHECK(aoma_kept_bytes() == 0 && aoma_source_mapped_bytes() == (longer ? 4 * WINDOW : 0));
+    if (longer) {
+        CHECK(clean == !expected && (longer == block) == expected_in_place);
+        CHECK(is_filled(longer, 2 * WINDOW, expected ? 7 : 0) && is_zero((uintptr_t)longer + 2 * WINDOW, 2 * WINDOW));
+        check_entries(longer, 4 * WINDOW);
+        give_mapping(longer);
+    }
+    aoma_mapping_flush();
+    CHECK(aoma_source_mapped_bytes() == 0 && aoma_kept_use_bytes() == 0);
+}
+
+#define REFUSALS(resizes, moves, maps)                                                                                 \
+    (struct faulty_os)                                                                                                 \
+    {                                                                                                                  \
+        .resizes_left = (resizes), .moves_left = (moves), .maps_left = (maps)                                          \
+    }
+
+TEST(a_freed_mapping_that_is_too_short_is_lengthened)
+{
+    test_require_mremap();
+    aoma_source_enable_mmap();
+    check_lengthened(REFUSALS(FAULTY_OS_NEVER, FAULTY_OS_NEVER, FAULTY_OS_NEVER), true, true);
+    check_lengthened(REFUSALS(0, FAULTY_OS_NEVER, FAULTY_OS_NEVER), true, false);
+}
+
+TEST(where_it_cannot_be_it_makes_room_for_a_new_one)
 {
     aoma_source_enable_mmap();
-    size_t bytes = 2 * AOMA_GROUP_BYTES, asked = bytes / 9 * 8;
-    void *block = take(bytes);
-
-    asked = (asked + AOMA_PAGE_BYTES - 1) & ~(AOMA_PAGE_BYTES - 1);
-    give_mapping(block);
-    assert_ptr_equal(take(asked), block);
-    check_entries(block, bytes);
-    give_mapping(block);
-    assert_ptr_equal(take(asked - AOMA_GROUP_BYTES / 16), block);
-    check_entries(block, asked - AOMA_GROUP_BYTES / 16);
+    check_lengthened(REFUSALS(0, 0, FAULTY_OS_NEVER), false, false);
+    check_lengthened(REFUSALS(0, 0, 0), false, false);
+    check_lengthened(REFUSALS(0, 0, 1), false, false); /* the place to move to, and then no more */
 }
 
-TEST(a_kept_mapping_must_be_aligned_as_asked)
+TEST(less_than_half_is_not_lengthened)
+{
+    aoma_source_enable_mmap();
+    aoma_source_map(64 * MIB, AOMA_PAGE_BYTES); /* the share grows with it */
+    void *block = take(3 * WINDOW), *more = take(10 * WINDOW);
+    fill(block, 3 * WINDOW, 7);
+    give_mapping(block);
+    assert_ptr_not_equal(take(7 * WINDOW), block);
+    assert_int_equal(aoma_kept_bytes(), 3 * WINDOW); /* nor did it have to give way, beside 10 and more in use */
+    give_mapping(more);
+}
+
+TEST(at_the_limit_what_is_kept_makes_room)
 {
     bool clean;
 
     aoma_source_enable_mmap();
-    faulty_os.place = find_free_area(AOMA_GROUP_BYTES) + AOMA_SEGMENT_BYTES;
+    void *block = take(2 * WINDOW);
+    aoma_source_set_limit(7 * WINDOW);
+    give_mapping(block);
+    assert_non_null(aoma_mapping_take(7 * WINDOW, 1, &clean));
+    assert_int_equal(aoma_source_mapped_bytes(), 7 * WINDOW);
+}
+
+TEST(a_freed_mapping_must_be_aligned_as_asked)
+{
+    bool clean;
+
+    aoma_source_enable_mmap();
+    faulty_os.place = find_free_area(2 * AOMA_GROUP_BYTES) + WINDOW;
     void *block = take(BYTES);
+    take(2 * BYTES); /* beside which it may stay */
     give_mapping(block);
     void *aligned = aoma_mapping_take(BYTES, AOMA_GROUP_BYTES, &clean);
     assert_int_equal((uintptr_t)aligned % AOMA_GROUP_BYTES, 0);
     assert_true(clean);
-    assert_ptr_equal(aoma_mapping_take(BYTES, AOMA_SEGMENT_BYTES, &clean), block);
+    assert_ptr_equal(aoma_mapping_take(BYTES, WINDOW, &clean), block);
 }
 
-static size_t kept_bytes(size_t bytes, unsigned count)
+/* All freed: what is still mapped. */
+static size_t left_of(size_t bytes, unsigned count)
 {
     void *blocks[64];
 
@@ -328,72 +429,84 @@ static size_t kept_bytes(size_t bytes, unsigned count)
         blocks[i] = take(bytes);
     for (unsigned i = 0; i < count; i++)
         give_mapping(blocks[i]);
-    CHECK(aoma_source_mapped_bytes() == aoma_segment_dirty_free_bytes());
-    return aoma_source_mapped_bytes();
+    CHECK(aoma_source_mapped_bytes() == aoma_kept_bytes() && aoma_kept_use_bytes() == 0);
+    return aoma_kept_bytes();
 }
 
-TEST(as_many_are_kept_as_there_are_slots)
+TEST(of_what_is_not_in_use_as_much_is_kept_as_may_lie_idle)
 {
     aoma_source_enable_mmap();
-    aoma_source_map(64 * MIB, AOMA_PAGE_BYTES); /* the share grows with it */
-    size_t other = aoma_source_mapped_bytes();
-    void *blocks[CACHE_SLOTS + 2];
+    size_t kept = left_of(MIB, 40);
 
-    for (unsigned i = 0; i < CACHE_SLOTS + 2; i++)
-        blocks[i] = take(AOMA_SEGMENT_BYTES);
-    for (unsigned i = 0; i < CACHE_SLOTS + 2; i++)
-        give_mapping(blocks[i]);
-    assert_int_equal(aoma_source_mapped_bytes() - other, CACHE_SLOTS * AOMA_SEGMENT_BYTES);
-    assert_int_equal(aoma_segment_dirty_free_bytes(), CACHE_SLOTS * AOMA_SEGMENT_BYTES);
-    assert_int_equal(aoma_mapping_flush(), CACHE_SLOTS * AOMA_SEGMENT_BYTES);
-    assert_int_equal(aoma_source_mapped_bytes(), other);
-    assert_int_equal(aoma_segment_dirty_free_bytes(), 0);
-    assert_int_equal(aoma_mapping_flush(), 0);
-}
-
-TEST(what_is_kept_stays_within_the_share_of_dirty_memory)
-{
-    aoma_source_enable_mmap();
-    size_t kept = kept_bytes(MIB, 12);
-
-    assert_in_range(kept, 4 * MIB, 4 * MIB + 12 * MIB / 8);
+    assert_in_range(kept, 4 * MIB - WINDOW, 4 * MIB + WINDOW);
     assert_int_equal(aoma_mapping_flush(), kept);
-    assert_int_equal(kept_bytes(8 * MIB, 1), 0); /* alone too long */
+    assert_in_range(left_of(20 * MIB, 1), 4 * MIB, 6 * MIB);
+    aoma_mapping_flush();
+    assert_int_equal(left_of(AOMA_KEPT_LONGEST_BYTES + 1, 2), 0);
+}
+
+TEST(dirty_chunks_leave_less_for_mappings)
+{
+    aoma_source_enable_mmap();
+    aoma_segment_count_dirty_free(3 * MIB, 0);
+    assert_in_range(left_of(MIB, 40), WINDOW, MIB + WINDOW);
+    aoma_mapping_flush();
+    aoma_segment_count_dirty_free(3 * MIB, 0);
+    assert_int_equal(left_of(MIB, 40), 0);
+}
+
+/* As much as is in use may be kept, whatever else is idle. */
+TEST(as_much_is_kept_as_is_in_use)
+{
+    void *blocks[32];
+
+    aoma_source_enable_mmap();
+    for (unsigned i = 0; i < 32; i++)
+        blocks[i] = take(MIB);
+    aoma_segment_count_dirty_free(100 * MIB, 0);
+    for (unsigned i = 0; i < 16; i++)
+        give_mapping(blocks[i]);
+    assert_int_equal(aoma_kept_bytes(), 16 * MIB);
+    give_mapping(blocks[16]);
+    assert_in_range(aoma_kept_bytes(), 14 * MIB, 15 * MIB);
+    for (unsigned i = 17; i < 32; i++)
+        give_mapping(blocks[i]);
+    assert_int_equal(aoma_kept_bytes(), 0);
 }
 
 static void *taken[2];
 
 static void take_first(void)
 {
-    taken[0] = take(AOMA_SEGMENT_BYTES);
+    taken[0] = take(WINDOW);
 }
 
 static void take_second(void)
 {
-    taken[1] = take(AOMA_SEGMENT_BYTES);
+    taken[1] = take(WINDOW);
 }
 
 static void check_different_mappings(void)
 {
     CHECK(taken[0] != taken[1]);
-    check_entries(taken[0], AOMA_SEGMENT_BYTES);
-    check_entries(taken[1], AOMA_SEGMENT_BYTES);
-    CHECK(aoma_source_mapped_bytes() == 2 * AOMA_SEGMENT_BYTES);
-    CHECK(aoma_segment_dirty_free_bytes() == 0);
+    check_entries(taken[0], WINDOW);
+    check_entries(taken[1], WINDOW);
+    CHECK(aoma_source_mapped_bytes() == 2 * WINDOW);
+    CHECK(aoma_kept_bytes() == 0 && aoma_kept_use_bytes() == 2 * WINDOW);
 }
 
 /* Far apart, so that no window is shared. */
 static void *take_at(uintptr_t place)
 {
     faulty_os.place = place;
-    return take(AOMA_SEGMENT_BYTES);
+    return take(WINDOW);
 }
 
 TEST(a_kept_mapping_is_given_to_one_of_two)
 {
     aoma_source_enable_mmap();
     give_mapping(take_at(find_free_area(AOMA_GROUP_BYTES)));
-    interleave_sparsely(2, take_first, take_second, check_different_mappings);
+    interleave_sparsely(4, take_first, take_second, check_different_mappings);
 }
 
 static void give_first(void)
@@ -408,9 +521,11 @@ static void give_second(void)
 
 static void check_both_are_kept(void)
 {
-    CHECK(aoma_segment_dirty_free_bytes() == 2 * AOMA_SEGMENT_BYTES);
-    CHECK(aoma_mapping_flush() == 2 * AOMA_SEGMENT_BYTES);
-    CHECK(aoma_source_mapped_bytes() == 0 && aoma_segment_dirty_free_bytes() == 0);
+    check_no_entries((uintptr_t)taken[0], WINDOW);
+    check_no_entries((uintptr_t)taken[1], WINDOW);
+    CHECK(aoma_kept_bytes() == 2 * WINDOW && aoma_kept_use_bytes() == 0);
+    CHECK(aoma_mapping_flush() == 2 * WINDOW);
+    CHECK(aoma_source_mapped_bytes() == 0 && aoma_kept_bytes() == 0);
 }
 
 TEST(two_that_are_freed_at_once_are_both_kept)
@@ -420,7 +535,17 @@ TEST(two_that_are_freed_at_once_are_both_kept)
     aoma_source_enable_mmap();
     taken[0] = take_at(area);
     taken[1] = take_at(area + AOMA_GROUP_BYTES);
-    interleave(give_first, give_second, check_both_are_kept);
+    interleave_sparsely(8, give_first, give_second, check_both_are_kept);
+}
+
+TEST(two_neighbours_that_are_freed_at_once_are_both_kept)
+{
+    uintptr_t area = find_free_area(2 * AOMA_GROUP_BYTES);
+
+    aoma_source_enable_mmap();
+    taken[0] = take_at(area);
+    taken[1] = take_at(area + WINDOW);
+    interleave_sparsely(8, give_first, give_second, check_both_are_kept);
 }
 
 static size_t flushed[2];
@@ -437,15 +562,38 @@ static void flush_second(void)
 
 static void check_flushed_once(void)
 {
-    CHECK(flushed[0] + flushed[1] == AOMA_SEGMENT_BYTES);
-    CHECK(aoma_source_mapped_bytes() == 0 && aoma_segment_dirty_free_bytes() == 0);
+    CHECK(flushed[0] + flushed[1] == WINDOW);
+    CHECK(aoma_source_mapped_bytes() == 0 && aoma_kept_bytes() == 0);
 }
 
 TEST(a_kept_mapping_is_flushed_once)
 {
     aoma_source_enable_mmap();
     give_mapping(take_at(find_free_area(AOMA_GROUP_BYTES)));
-    interleave(flush_first, flush_second, check_flushed_once);
+    interleave_sparsely(8, flush_first, flush_second, check_flushed_once);
+}
+
+/* One lengthens what is kept while the other wants it as it is. */
+static void take_longer(void)
+{
+    taken[0] = take(2 * WINDOW);
+}
+
+static void check_longer_and_short(void)
+{
+    check_entries(taken[0], 2 * WINDOW);
+    check_entries(taken[1], WINDOW);
+    fill(taken[0], 2 * WINDOW, 1);
+    fill(taken[1], WINDOW, 2);
+    CHECK(is_filled(taken[0], 2 * WINDOW, 1));
+    CHECK(aoma_source_mapped_bytes() == aoma_kept_use_bytes() + aoma_kept_bytes());
+}
+
+TEST(what_is_lengthened_is_no_one_elses)
+{
+    aoma_source_enable_mmap();
+    give_mapping(take_at(find_free_area(AOMA_GROUP_BYTES)));
+    interleave_sparsely(16, take_longer, take_second, check_longer_and_short);
 }
 
 /* ---- resizing ---- */
@@ -471,19 +619,20 @@ static void block_growth(void *block, size_t bytes)
 TEST(a_mapping_grows_and_shrinks_where_it_is)
 {
     static const size_t lengths[] = {
-        BYTES + 1, 2 * BYTES, 8 * BYTES, 8 * BYTES - 1, 3 * BYTES, AOMA_SEGMENT_BYTES + 1, BYTES,
+        BYTES + 1, 2 * BYTES, 8 * BYTES, 8 * BYTES - 1, 3 * BYTES, WINDOW + 1, BYTES,
     };
 
     aoma_source_enable_mmap();
     void *block = take_with_room(BYTES, 16 * BYTES);
     size_t whole = BYTES;
     for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
-        size_t bytes = (lengths[i] + AOMA_PAGE_BYTES - 1) & ~(AOMA_PAGE_BYTES - 1);
+        size_t bytes = round_to_windows(lengths[i]);
         assert_ptr_equal(resize(block, lengths[i]), block);
         check_entries(block, bytes);
         whole = bytes < whole ? bytes : whole;
         assert_true(is_filled(block, whole, 0x33));
         assert_int_equal(aoma_source_mapped_bytes(), bytes);
+        assert_int_equal(aoma_kept_use_bytes(), bytes);
     }
     check_no_entries((uintptr_t)block + AOMA_GROUP_BYTES, 8 * BYTES);
     assert_int_equal(faulty_os.move_calls, 0);
@@ -497,6 +646,7 @@ TEST(resizing_to_the_same_length_is_no_system_call)
 
     assert_ptr_equal(resize(block, BYTES), block);
     assert_ptr_equal(resize(block, BYTES - 1), block);
+    assert_ptr_equal(resize(block, BYTES - WINDOW + 1), block);
     assert_int_equal(faulty_os_calls(), calls);
     check_entries(block, BYTES);
 }
@@ -510,7 +660,7 @@ TEST(a_mapping_that_cannot_grow_moves_with_its_content)
     char *moved = resize(block, 3 * AOMA_GROUP_BYTES);
     assert_non_null(moved);
     assert_ptr_not_equal(moved, block);
-    assert_int_equal((uintptr_t)moved % AOMA_GROUP_BYTES, 0);
+    assert_int_equal((uintptr_t)moved % WINDOW, 0);
     assert_true(is_filled(moved, BYTES, 0x33));
     assert_true(is_zero((uintptr_t)moved + BYTES, 3 * AOMA_GROUP_BYTES - BYTES));
     check_entries(moved, 3 * AOMA_GROUP_BYTES);
@@ -569,16 +719,14 @@ TEST(a_refused_shrinking_changes_nothing)
 TEST(a_segment_behind_a_mapping_keeps_its_entry)
 {
     aoma_source_enable_mmap();
-    void *block = take_with_room(BYTES, 0);
-    uintptr_t end = (uintptr_t)block + BYTES;
+    uintptr_t area = find_free_area(2 * AOMA_GROUP_BYTES), end = area + BYTES + 3 * AOMA_CHUNK_BYTES;
+    void *block = take_at_the_limit(BYTES + 3 * AOMA_CHUNK_BYTES, area);
 
     faulty_os.place = end;
     CHECK(aoma_os_map(2 * AOMA_CHUNK_BYTES, AOMA_OS_USABLE));
     CHECK(aoma_segment_add_region(end, end + 2 * AOMA_CHUNK_BYTES));
     uintptr_t entry = aoma_page_map_get(end);
     assert_true(aoma_entry_is_segment(entry));
-    block = resize(block, BYTES - AOMA_CHUNK_BYTES);
-    assert_true(aoma_page_map_get(end) == entry);
     void *moved = resize(block, 2 * BYTES);
     assert_ptr_not_equal(moved, block);
     assert_true(aoma_page_map_get(end) == entry);

@@ -436,11 +436,43 @@ TEST(dirty_free_bytes_are_those_that_a_purge_would_save)
 
 TEST(the_share_kept_grows_with_what_is_mapped)
 {
-    size_t before = aoma_segment_dirty_free_limit();
+    size_t before = aoma_segment_idle_limit();
 
     assert_int_equal(before, 4 * MIB);
     add_group();
-    assert_int_equal(aoma_segment_dirty_free_limit(), before + aoma_source_mapped_bytes() / 8);
+    assert_int_equal(aoma_segment_idle_limit(), before + aoma_source_mapped_bytes() / 16);
+}
+
+TEST(idle_is_what_is_dirty_and_what_is_kept_beyond_what_is_in_use)
+{
+    add_group();
+    void *mem = aoma_source_map(MIB, AOMA_SEGMENT_BYTES);
+
+    assert_int_equal(aoma_segment_idle_surplus(), 0);
+    aoma_segment_count_dirty_free(aoma_segment_idle_limit(), 0);
+    assert_int_equal(aoma_segment_idle_surplus(), 0);
+    aoma_segment_count_dirty_free(5, 0);
+    assert_int_equal(aoma_segment_idle_surplus(), 5);
+    aoma_segment_count_dirty_free(0, 5);
+    aoma_kept_put(mem, MIB);
+    assert_int_equal(aoma_segment_idle_surplus(), MIB);
+    aoma_kept_count_use(MIB - 7, 0);
+    assert_int_equal(aoma_segment_idle_surplus(), 7);
+    aoma_kept_count_use(7, 0);
+    assert_int_equal(aoma_segment_idle_surplus(), 0);
+}
+
+/* What is kept of mappings gives way to segments. */
+TEST(a_group_is_mapped_in_place_of_what_is_kept)
+{
+    add_group();
+    void *mem = aoma_source_map(8 * MIB, AOMA_SEGMENT_BYTES);
+    size_t mapped = aoma_source_mapped_bytes();
+
+    aoma_kept_put(mem, 8 * MIB);
+    assert_true(aoma_segment_grow());
+    assert_int_equal(aoma_kept_bytes(), 8 * MIB - AOMA_GROUP_BYTES);
+    assert_int_equal(aoma_source_mapped_bytes(), mapped);
 }
 
 /* ---- purging ---- */
@@ -566,7 +598,7 @@ static unsigned purges_with(unsigned dirty, bool beside_others)
     must_take(AOMA_SEGMENT_CHUNKS);
     aoma_segment_give(segment, 0, dirty);
     if (beside_others)
-        aoma_segment_count_dirty_free(aoma_segment_dirty_free_limit() + 1, aoma_segment_dirty_free_bytes());
+        aoma_segment_count_dirty_free(aoma_segment_idle_limit() + 1, aoma_segment_dirty_free_bytes());
     aoma_segment_purge_if_due(segment);
     return faulty_os.purge_calls - before;
 }
@@ -584,7 +616,7 @@ TEST(a_wholly_free_segment_is_purged_however_few_chunks_are_dirty)
     struct aoma_segment *segment = only_group();
 
     aoma_segment_give(segment, chunk_of(must_take(1)), 1);
-    aoma_segment_count_dirty_free(aoma_segment_dirty_free_limit(), 0);
+    aoma_segment_count_dirty_free(aoma_segment_idle_limit(), 0);
     aoma_segment_purge_if_due(segment);
     assert_int_equal(faulty_os.purge_calls, 1);
 }
@@ -595,7 +627,7 @@ TEST(nothing_is_purged_before_mmap_is_enabled)
     struct aoma_run *run = must_take(1);
 
     give_run(run, 1);
-    aoma_segment_count_dirty_free(2 * aoma_segment_dirty_free_limit(), 0);
+    aoma_segment_count_dirty_free(2 * aoma_segment_idle_limit(), 0);
     aoma_segment_purge_if_due(segment_of(run));
     assert_int_equal(faulty_os.purge_calls, 0);
 }
@@ -785,7 +817,7 @@ TEST(a_regions_memory_is_never_clean_and_never_purged)
     give_run(run, 3);
     assert_int_equal(aoma_segment_dirty_free_bytes(), MIB);
     assert_int_equal(aoma_segment_purge(segment_of(run)), 0);
-    aoma_segment_count_dirty_free(2 * aoma_segment_dirty_free_limit(), 0);
+    aoma_segment_count_dirty_free(2 * aoma_segment_idle_limit(), 0);
     aoma_segment_purge_if_due(segment_of(run));
     assert_int_equal(faulty_os.purge_calls, 0);
     assert_true(is_filled(area, AOMA_SEGMENT_BYTES));
@@ -879,6 +911,7 @@ TEST(overlap_knows_where_an_own_mapping_ends)
     bool clean;
 
     aoma_source_enable_mmap();
+    aoma_source_set_limit(bytes); /* else it would be whole windows */
     faulty_os.place = area;
     assert_int_equal((uintptr_t)aoma_mapping_take(bytes, 1, &clean), area);
     assert_true(aoma_segment_overlaps(area, area + AOMA_CHUNK_BYTES));
@@ -897,8 +930,10 @@ TEST(a_region_may_begin_where_an_own_mapping_ends)
 
     use_up_static_heap();
     aoma_source_enable_mmap();
+    aoma_source_set_limit(bytes); /* else it would be whole windows */
     faulty_os.place = area;
     void *block = aoma_mapping_take(bytes, 1, &clean);
+    aoma_source_set_limit(SIZE_MAX);
     faulty_os.place = area + bytes;
     CHECK(aoma_os_map(2 * AOMA_CHUNK_BYTES, AOMA_OS_USABLE));
     assert_true(aoma_segment_add_region(area + bytes, area + bytes + 2 * AOMA_CHUNK_BYTES));

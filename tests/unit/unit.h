@@ -14,6 +14,7 @@
 #include "census.h"
 #include "heap.h"
 #include "index.h"
+#include "kept.h"
 #include "large.h"
 #include "mapping.h"
 #include "os.h"
