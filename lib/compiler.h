@@ -14,6 +14,11 @@
 #define AOMA_INLINE static inline __attribute__((always_inline, unused))
 #define AOMA_NORETURN __attribute__((noreturn))
 
+/* 1 when this is built to stand in for the C library's malloc in programs that know nothing of it: see preload/. */
+#ifndef AOMA_PRELOAD
+#define AOMA_PRELOAD 0
+#endif
+
 #define aoma_likely(x) __builtin_expect(!!(x), 1)
 #define aoma_unlikely(x) __builtin_expect(!!(x), 0)
 

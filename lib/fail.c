@@ -9,6 +9,9 @@
 
 #define AOMA_FAIL_LINE_BYTES 160
 
+/* Who was put under another program's malloc says free(), not AO_free(). */
+#define AOMA_FAIL_SKIPPED_BYTES (AOMA_PRELOAD ? sizeof "AO_" - 1 : 0)
+
 struct line {
     char text[AOMA_FAIL_LINE_BYTES];
     size_t length;
@@ -51,7 +54,7 @@ void aoma_fail(const char *function, const void *pointer, const char *fault)
 
     line.length = 0;
     put(&line, "aomalloc: ");
-    put(&line, function);
+    put(&line, function + AOMA_FAIL_SKIPPED_BYTES);
     put(&line, "(");
     put_pointer(&line, pointer);
     put(&line, "): ");

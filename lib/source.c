@@ -4,7 +4,7 @@
 /*
  * Shared words:
  *
- *   mmap_enabled     0 -> 1, once
+ *   mmap_enabled     0 -> 1, once; 1 from the start in builds for preloading
  *   limit_below_max  written by any caller; any value written will do
  *   mapped_bytes     added to before a mapping is made, so that threads racing for the last bytes below the limit
  *                    cannot pass it together
@@ -19,7 +19,7 @@
 /* One chunk more than promised, because loaders do not honour an alignment above the page size everywhere. */
 static char static_heap[AOMA_STATIC_HEAP_BYTES + AOMA_CHUNK_BYTES] __attribute__((aligned(4096)));
 
-static struct aoma_hint mmap_enabled;
+static struct aoma_hint mmap_enabled = {AOMA_PRELOAD};
 static struct aoma_hint limit_below_max; /* SIZE_MAX - limit, so that zero means no limit */
 static struct aoma_hint mapped_bytes;
 

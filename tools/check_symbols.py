@@ -54,16 +54,16 @@ def compare(what, found, wanted):
         [f'{what}: missing {name}' for name in sorted(wanted - found)]
 
 
-def check_needed(needed):
+def check_needed(needed, allowed):
     problems = []
     for name, kind in sorted(needed.items()):
-        if name in ALLOWED or (name in ALLOWED_WEAK and kind in 'wv'):
+        if name in allowed or (name in ALLOWED_WEAK and kind in 'wv'):
             continue
         problems.append(f'needs {name} ({"weak" if kind in "wv" else "strong"}), which is not on the list')
     return problems
 
 
-def check_dynamic(dynamic, soname):
+def check_dynamic(dynamic, soname, constructors_wanted):
     problems = []
     if '(TEXTREL)' in dynamic:
         problems.append('has text relocations')
@@ -71,11 +71,12 @@ def check_dynamic(dynamic, soname):
         problems.append('is not bound at start (-z now): lazy binding takes locks and stack')
     # One entry is the compiler's own start-up file.
     constructors = re.search(r'\(INIT_ARRAYSZ\)\s+(\d+)', dynamic)
-    if constructors and int(constructors.group(1)) > 8:
+    if constructors and int(constructors.group(1)) > 8 * (1 + constructors_wanted):
         problems.append('has constructors')
     found = re.search(r'\(SONAME\).*\[(.*)\]', dynamic)
-    if not found or found.group(1) != soname:
-        problems.append(f'soname is {found.group(1) if found else "missing"}, not {soname}')
+    found = found.group(1) if found else None
+    if found != soname:
+        problems.append(f'soname is {found}, not {soname}')
     for library in re.findall(r'\(NEEDED\).*\[(.*)\]', dynamic):
         if not re.match(r'libc\.|ld-', library):
             problems.append(f'needs the library {library}')
@@ -98,15 +99,18 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('library')
     parser.add_argument('--version-script', required=True)
-    parser.add_argument('--soname', required=True)
+    parser.add_argument('--soname', help='default: there must be none')
+    parser.add_argument('--export', nargs='+', default=[], help='names exported beside those of the version script')
+    parser.add_argument('--allow', nargs='+', default=[], help='names that may be needed, too')
+    parser.add_argument('--constructors', type=int, default=0)
     parser.add_argument('--nm', default='nm')
     parser.add_argument('--readelf', default='readelf')
     options = parser.parse_args()
 
     problems = compare('exports', set(symbols(options.nm, options.library, '--defined-only')),
-                       names_in_version_script(options.version_script))
-    problems += check_needed(symbols(options.nm, options.library, '--undefined-only'))
-    problems += check_dynamic(run(options.readelf, '-dW', options.library), options.soname)
+                       names_in_version_script(options.version_script) | set(options.export))
+    problems += check_needed(symbols(options.nm, options.library, '--undefined-only'), ALLOWED | set(options.allow))
+    problems += check_dynamic(run(options.readelf, '-dW', options.library), options.soname, options.constructors)
     problems += check_segments(run(options.readelf, '-lW', options.library))
     for problem in problems:
         print(f'{options.library}: {problem}')
