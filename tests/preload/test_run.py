@@ -234,11 +234,12 @@ class Run(unittest.TestCase):
         self.assertLess(int(small['resident_peak']), 40 * MIB)
 
     def test_used_counts_blocks(self):
-        """Of 30000 blocks that are never freed, within the rounding of their size."""
-        program = ('import ctypes, sys; malloc = ctypes.CDLL(None).malloc; malloc.restype = ctypes.c_void_p;'
-                   'n = int(sys.argv[1]); [malloc(1000) for i in range(n)]')
+        """Of 60000 blocks of which half are freed, within the rounding of their size."""
+        program = ('import ctypes, sys; c = ctypes.CDLL(None); c.malloc.restype = ctypes.c_void_p;'
+                   'blocks = [c.malloc(1000) for i in range(int(sys.argv[1]))];'
+                   '[c.free(ctypes.c_void_p(block)) for block in blocks[::2]]')
         _, (none,) = self.stats('--variant', 'base', *python('-c', program, '0'))
-        _, (many,) = self.stats('--variant', 'base', *python('-c', program, '30000'))
+        _, (many,) = self.stats('--variant', 'base', *python('-c', program, '60000'))
         used = int(many['used']) - int(none['used'])
         self.assertGreaterEqual(used, 30000 * 1000)
         self.assertLess(used, 30000 * 1024 + MIB)
