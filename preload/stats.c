@@ -29,6 +29,7 @@ static struct {
     int copy;
     dev_t device;
     ino_t inode;
+    char name[64]; /* a copy: programs overwrite their arguments, where the C library's name of them is */
 } output;
 
 /* ---- counting ---- */
@@ -150,7 +151,7 @@ static void write_line(int descriptor)
 
     line.length = 0;
     put(&line, "aomalloc: ");
-    put(&line, program_invocation_short_name);
+    put(&line, output.name);
     put(&line, "[");
     put_number(&line, (size_t)getpid());
     put(&line, "]: variant=");
@@ -190,6 +191,7 @@ __attribute__((constructor)) static void begin(void)
         output.wanted = true;
         output.device = status.st_dev;
         output.inode = status.st_ino;
+        strncpy(output.name, program_invocation_short_name, sizeof output.name - 1);
         output.copy = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STATS_COPY_DESCRIPTOR);
     }
     errno = saved;

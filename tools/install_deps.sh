@@ -6,12 +6,12 @@
 # Does nothing where all is there. On systems without apt-get it names what is missing and fails.
 set -euo pipefail
 PATH=$PATH:/usr/sbin:/sbin
-groups='build test example bench lint build32 test32 cross vm'
+groups='build test example programs bench lint build32 test32 cross vm'
 
 # The one place that says what is needed. A line per need: Debian packages, the first that exists is taken, then how to
 # tell that the need is met already, whoever installed it:
-#   command NAME | pkgconfig NAME | header NAME | library NAME | file PATH | sanitizer | links32 COMPILER [LIBRARY] |
-#   cross COMPILER LIBRARY
+#   command NAME | pkgconfig NAME | header NAME | library NAME | file PATH | sanitizer | pythontest MODULE |
+#   links32 COMPILER [LIBRARY] | cross COMPILER LIBRARY
 needs_of() {
     case $1 in
     build)
@@ -34,6 +34,18 @@ needs_of() {
         ;;
     example)
         echo 'libunwind-dev                                  pkgconfig libunwind'
+        echo 'sqlite3                                        command sqlite3'
+        echo 'xz-utils                                       command xz'
+        ;;
+    programs) # that the preload library is put under
+        echo 'apache2-utils                                  command ab'
+        echo 'git                                            command git'
+        echo 'gnuplot-nox                                    command gnuplot'
+        echo 'libpython3-testsuite|libpython3.11-testsuite   pythontest test_threading'
+        echo 'nginx-light|nginx                              command nginx'
+        echo 'perl                                           command perl'
+        echo 'redis-server                                   command redis-server'
+        echo 'redis-tools                                    command redis-benchmark'
         echo 'sqlite3                                        command sqlite3'
         echo 'xz-utils                                       command xz'
         ;;
@@ -86,6 +98,7 @@ is_met() {
     library) ldconfig -p | grep -F "$2" ;;
     file) [ -f "$2" ] ;;
     cross) echo 'int main(void) { return 0; }' | "$2" -x c - -x none -l"$3" -o /dev/null ;;
+    pythontest) /usr/bin/python3 -c "import test.$2" ;;
     links32) echo 'int main() { return 0; }' | "$2" -m32 -x c - -x none ${3:+-l"$3"} -o /dev/null ;;
     sanitizer) echo 'int main(void) { return 0; }' | clang -fsanitize=address -x c - -o /dev/null ;;
     esac >/dev/null 2>&1
