@@ -72,8 +72,8 @@ static AOMA_NOINLINE void *take_and_install(struct aoma_heap *heap, unsigned cla
 
 /*
  * While there is only the static heap, always a full one of the lowest runs, so that others become empty and serve
- * other sizes. Where memory can still be had, in a circle: by the time that a run is asked again it has gathered as many
- * free blocks as frees allow.
+ * other sizes. Where memory can still be had, in a circle: by the time that a run is asked again it has gathered as
+ * many free blocks as frees allow.
  */
 static AOMA_NOINLINE struct aoma_run *find_partial(struct aoma_heap *heap, unsigned class, bool choosy)
 {
