@@ -10,7 +10,8 @@ under gcc cc1 as
 
 # shellcheck disable=SC2153 # from the environment
 sed -e 's/@AOMALLOC_VERSION_[A-Z]*@/0/; s/@AOMALLOC_ABI_VERSION@/0/' "$SOURCE/include/aomalloc.h.in" >aomalloc.h
-flags=(-std=gnu11 -O2 -g -fPIC -DAOMA_INITIAL_HEAP_KIB=2048 -DAOMA_CHECKS=0 -I. -I"$SOURCE/lib" -I"$SOURCE/variants/base"
+flags=(-std=gnu11 -O2 -g -fPIC -DAOMA_INITIAL_HEAP_KIB=2048 -DAOMA_CHECKS=0
+    -I. -I"$SOURCE/lib" -I"$SOURCE/variants/base"
     "-fdebug-prefix-map=$PWD=.")
 if [ "$SIZE" = full ]; then
     sources=("$SOURCE"/lib/*.c "$SOURCE"/variants/base/*.c)
