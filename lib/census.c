@@ -5,7 +5,7 @@
 #include "fail.h"
 #include "segment.h"
 
-static void count_words(struct aoma_census *census, const struct aoma_run *run, uint64_t state)
+static void check_words(const struct aoma_run *run, uint64_t state)
 {
     unsigned count = aoma_state_count(state);
     uint64_t any = 0;
@@ -15,7 +15,6 @@ static void count_words(struct aoma_census *census, const struct aoma_run *run, 
 
         if (free & ~(64 * i < count ? aoma_blocks_mask(count, i) : 0))
             aoma_fail_invariant("a run has a free block that it does not have");
-        census->blocks_free += aoma_count_bits(free);
         any |= free;
     }
     if (aoma_state_of(state) == AOMA_RUN_FULL && any)
@@ -31,6 +30,17 @@ static void check_listed(const struct aoma_run *run, uint64_t state)
         aoma_fail_invariant("a partial run has no partial bit");
 }
 
+static void check_run(const struct aoma_run *run)
+{
+    uint64_t state = aoma_load_acquire(&run->state);
+
+    if (aoma_state_of(state) == AOMA_RUN_EMPTY || aoma_state_class(state) == AOMA_CLASS_LARGE)
+        return;
+    check_words(run, state);
+    if (aoma_state_of(state) == AOMA_RUN_PARTIAL)
+        check_listed(run, state);
+}
+
 static void count_run(struct aoma_census *census, const struct aoma_run *run)
 {
     uint64_t state = aoma_load_acquire(&run->state);
@@ -44,9 +54,8 @@ static void count_run(struct aoma_census *census, const struct aoma_run *run)
         return;
     }
     census->blocks += aoma_state_count(state);
-    count_words(census, run, state);
-    if (aoma_state_of(state) == AOMA_RUN_PARTIAL)
-        check_listed(run, state);
+    for (unsigned i = 0; i < AOMA_RUN_WORDS; i++)
+        census->blocks_free += aoma_count_bits(aoma_load_acquire(&run->free[i]));
 }
 
 static void count_segment(struct aoma_census *census, const struct aoma_segment *segment)
@@ -62,7 +71,7 @@ static void count_segment(struct aoma_census *census, const struct aoma_segment 
     }
 }
 
-void aoma_census_take(struct aoma_census *census)
+void aoma_census_count(struct aoma_census *census)
 {
     *census = (struct aoma_census){0};
     for (uint32_t number = 0; number < aoma_segment_numbers(); number++) {
@@ -70,4 +79,14 @@ void aoma_census_take(struct aoma_census *census)
         if (segment)
             count_segment(census, segment);
     }
+}
+
+void aoma_census_take(struct aoma_census *census)
+{
+    for (uint32_t number = 0; number < aoma_segment_numbers(); number++) {
+        const struct aoma_segment *segment = aoma_segment_by_number(number);
+        for (unsigned i = 0; segment && i < AOMA_SEGMENT_CHUNKS; i++)
+            check_run(&segment->run[i]);
+    }
+    aoma_census_count(census);
 }

@@ -26,4 +26,7 @@ struct aoma_census {
 /* Aborts when a run's words contradict its state. */
 void aoma_census_take(struct aoma_census *census);
 
+/* Counts without the checks: for a forked child, where threads that are gone were in the middle of something. */
+void aoma_census_count(struct aoma_census *census);
+
 #endif /* AOMA_CENSUS_H */
