@@ -122,7 +122,7 @@ static unsigned best_fit(size_t bytes, size_t align, uint64_t *best)
 
 void *aoma_kept_take(size_t *bytes, size_t align)
 {
-    uint64_t slot;
+    uint64_t slot = 0;
     unsigned i;
 
     while ((i = best_fit(*bytes, align, &slot)) < AOMA_KEPT_SLOTS) {

@@ -39,10 +39,12 @@ run_cppcheck() {
     local checks variant status=0
     for variant in variants/*/; do
         for checks in 0 2; do
-            cppcheck_on -DAOMA_INITIAL_HEAP_KIB=2048 -DAOMA_CHECKS="$checks" -Ilib -I"$variant" lib "$variant" ||
-                status=1
+            cppcheck_on -DAOMA_INITIAL_HEAP_KIB=2048 -DAOMA_CHECKS="$checks" -Ilib -I"$variant" lib "$variant" \
+                preload/*.c || status=1
         done
     done
+    cppcheck_on -D_GNU_SOURCE -DRUN_VERSION='""' -DRUN_VARIANT='""' -DRUN_VARIANTS='""' -DRUN_BINDIR='"bin"' \
+        -DRUN_LIBDIR='"lib"' -DRUN_PLANNED_LIBDIR='"/lib"' preload/run || status=1
     cppcheck_on -D_GNU_SOURCE -DTEST_HEAP_KIB=2048 -DTEST_CHECKS=0 -DTEST_VARIANT='"base"' -DTEST_VERSION='"0.1.0"' \
         -Itests/support -Ibench -Ibench/worker -Ibench/binding tests bench examples || status=1
     return "$status"
@@ -84,7 +86,7 @@ run_mandoc() {
 }
 
 mapfile -t pages < <(git ls-files 'man/*.[1-9]')
-mapfile -t scripts < <(git ls-files '*.sh' .ci/run)
+mapfile -t scripts < <(git ls-files '*.sh' '*.bash.in' .ci/run)
 
 run cppcheck run_cppcheck
 run clang-tidy run_clang_tidy
