@@ -25,6 +25,7 @@ struct arguments {
 
 const char *argp_program_version = "aomalloc-run " RUN_VERSION;
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): argp's type */
 static error_t parse(int key, char *argument, struct argp_state *state)
 {
     struct arguments *arguments = state->input;

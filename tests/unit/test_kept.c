@@ -206,7 +206,7 @@ TEST(the_longest_goes_back_first_and_its_tail)
 
 TEST(everything_is_released_when_asked_for)
 {
-    map_windows(2 * SLOTS);
+    map_windows((size_t)2 * SLOTS);
     for (size_t i = 0; i < SLOTS; i++)
         put(2 * i, 1);
     assert_int_equal(aoma_kept_release(SIZE_MAX), SLOTS * WINDOW);
@@ -526,9 +526,10 @@ TEST(putting_beside_what_is_just_released)
 /* ---- many threads ---- */
 
 enum { THREADS = 4, THREAD_WINDOWS = 48 };
+#define ALL_WINDOWS ((size_t)THREADS * THREAD_WINDOWS)
 
 /* Who has a window: 0 is nobody. */
-static _Atomic unsigned owners[THREADS * THREAD_WINDOWS];
+static _Atomic unsigned owners[ALL_WINDOWS];
 static uint64_t deadline_ns;
 
 static void own(size_t first, size_t count, unsigned before, unsigned after)
@@ -544,7 +545,7 @@ static void *exchange_ranges(void *argument)
 {
     unsigned me = *(unsigned *)argument;
     struct rng rng = rng_stream(test_seed(), me);
-    size_t have = 0, firsts[THREAD_WINDOWS * THREADS], counts[THREAD_WINDOWS * THREADS];
+    size_t have = 0, firsts[ALL_WINDOWS], counts[ALL_WINDOWS];
 
     while (!test_passed(deadline_ns)) {
         size_t bytes = (1 + rng_below(&rng, 6)) * WINDOW;
@@ -579,11 +580,11 @@ TEST(no_window_is_in_two_threads_hands)
     static unsigned numbers[THREADS];
     pthread_t threads[THREADS];
 
-    map_windows(THREADS * THREAD_WINDOWS);
+    map_windows(ALL_WINDOWS);
     put(0, AOMA_KEPT_LONGEST_BYTES / WINDOW);
     put(AOMA_KEPT_LONGEST_BYTES / WINDOW, AOMA_KEPT_LONGEST_BYTES / WINDOW);
-    put(2 * AOMA_KEPT_LONGEST_BYTES / WINDOW, THREADS * THREAD_WINDOWS - 2 * AOMA_KEPT_LONGEST_BYTES / WINDOW);
-    assert_int_equal(aoma_kept_bytes(), THREADS * THREAD_WINDOWS * WINDOW);
+    put(2 * AOMA_KEPT_LONGEST_BYTES / WINDOW, ALL_WINDOWS - 2 * AOMA_KEPT_LONGEST_BYTES / WINDOW);
+    assert_int_equal(aoma_kept_bytes(), ALL_WINDOWS * WINDOW);
     deadline_ns = test_deadline_ns();
     for (unsigned i = 0; i < THREADS; i++) {
         numbers[i] = i + 1;
