@@ -33,7 +33,7 @@ unsigned faulty_os_calls(void)
            faulty_os.move_calls;
 }
 
-static bool is_refused(unsigned *left)
+static bool is_refused(atomic_uint *left)
 {
     if (*left == 0)
         return true;

@@ -6,15 +6,17 @@
 #define AOMALLOC_TEST_FAULTY_OS_H
 
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdint.h>
 
 /* left: how many more calls are let through before all are refused. */
 #define FAULTY_OS_NEVER UINT_MAX
 
+/* Atomic, since threads may be in the midst of it; refusals are for one thread. */
 struct faulty_os {
-    unsigned map_calls, unmap_calls, purge_calls, resize_calls, move_calls;
-    unsigned maps_left, purges_left, resizes_left, moves_left;
-    uintptr_t place; /* of the next mapping, exactly, which must be free there; 0: where the kernel likes */
+    atomic_uint map_calls, unmap_calls, purge_calls, resize_calls, move_calls;
+    atomic_uint maps_left, purges_left, resizes_left, moves_left;
+    atomic_uintptr_t place; /* of the next mapping, exactly, which must be free there; 0: where the kernel likes */
 };
 
 extern struct faulty_os faulty_os;
