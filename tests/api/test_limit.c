@@ -257,6 +257,7 @@ TEST(large_blocks_that_come_and_go_keep_within_bounds)
     size_t sizes[BLOCKS] = {0}, live = 0, most_live = 0;
     struct rng rng = rng_stream(test_seed(), 4);
 
+    test_require_mremap();
     AO_malloc_enable_mmap();
     size_t before = process_resident_bytes(), most = 0;
     for (unsigned step = 0; step < 1000; step++) {
