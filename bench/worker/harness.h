@@ -82,15 +82,20 @@ static inline void *bench_take(size_t size)
     return block;
 }
 
-/* Vigna's xorshift64*: cheap beside any malloc, and good enough in its upper bits, which are the ones used. */
-static inline uint32_t bench_random(struct bench_thread *thread)
+/* Vigna's xorshift64*: cheap beside any malloc, and good enough in the upper bits of each half. */
+static inline uint64_t bench_random_next(uint64_t *state)
 {
-    uint64_t x = thread->random;
+    uint64_t x = *state;
     x ^= x >> 12;
     x ^= x << 25;
     x ^= x >> 27;
-    thread->random = x;
-    return (uint32_t)((x * 0x2545f4914f6cdd1du) >> 32);
+    *state = x;
+    return x * 0x2545f4914f6cdd1du;
+}
+
+static inline uint32_t bench_random(struct bench_thread *thread)
+{
+    return (uint32_t)(bench_random_next(&thread->random) >> 32);
 }
 
 /* Uniform in 0 .. bound - 1, by a multiplication since a division would cost as much as a malloc. */
@@ -99,9 +104,15 @@ static inline uint32_t bench_random_below(struct bench_thread *thread, uint32_t 
     return (uint32_t)(((uint64_t)bench_random(thread) * bound) >> 32);
 }
 
+/* From a uniform 32-bit number to one in least .. most. */
+static inline uint32_t bench_scale(uint32_t random, uint32_t least, uint32_t most)
+{
+    return least + (uint32_t)((uint64_t)random * (most - least + 1) >> 32);
+}
+
 static inline uint32_t bench_random_between(struct bench_thread *thread, uint32_t least, uint32_t most)
 {
-    return least + bench_random_below(thread, most - least + 1);
+    return bench_scale(bench_random(thread), least, most);
 }
 
 /* Writes the first 8 bytes of a block, as every program does soon with memory that it asked for. */

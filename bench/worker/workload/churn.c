@@ -13,16 +13,18 @@
 
 static void *slots[CHURN_SLOTS];
 
-static size_t random_size(struct bench_thread *thread)
+/* From a uniform number: its hundredth decides the range, the rest where in it. */
+static size_t random_size(uint32_t random)
 {
-    if (bench_random_below(thread, 100) == 0)
-        return bench_random_between(thread, 513, 8192);
-    return bench_random_between(thread, 16, 512);
+    uint64_t hundredths = (uint64_t)random * 100;
+    uint32_t rest = (uint32_t)hundredths;
+
+    return hundredths >> 32 == 0 ? bench_scale(rest, 513, 8192) : bench_scale(rest, 16, 512);
 }
 
-static void *random_block(struct bench_thread *thread)
+static void *random_block(uint32_t random)
 {
-    void *block = bench_take(random_size(thread));
+    void *block = bench_take(random_size(random));
     bench_touch(block);
     return block;
 }
@@ -30,18 +32,23 @@ static void *random_block(struct bench_thread *thread)
 static void enter(struct bench_thread *thread)
 {
     for (size_t i = bench_share_begin(thread, CHURN_SLOTS); i < bench_share_end(thread, CHURN_SLOTS); i++)
-        slots[i] = random_block(thread);
+        slots[i] = random_block(bench_random(thread));
 }
 
 static uint64_t step(struct bench_thread *thread, uint64_t ops)
 {
     void **own = slots + bench_share_begin(thread, CHURN_SLOTS);
     uint32_t count = (uint32_t)(slots + bench_share_end(thread, CHURN_SLOTS) - own);
+    uint64_t state = thread->random; /* a copy, so that the compiler may keep it in a register */
+
     for (uint64_t i = 0; i < ops; i++) {
-        void **slot = &own[bench_random_below(thread, count)];
+        uint64_t random = bench_random_next(&state);
+        void **slot = &own[(random >> 32) * count >> 32];
+
         bench_free(*slot);
-        *slot = random_block(thread);
+        *slot = random_block((uint32_t)random);
     }
+    thread->random = state;
     return ops;
 }
 
