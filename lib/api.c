@@ -121,7 +121,7 @@ static void *alloc_class_quietly(unsigned class, size_t alignment)
     return alloc_class_slowly(class, alignment);
 }
 
-AOMA_EXPORT void *AO_malloc(size_t size)
+AOMA_EXPORT AOMA_HOT void *AO_malloc(size_t size)
 {
     if (aoma_likely(size <= AOMA_CLASS_LOOKUP_BYTES))
         return alloc_class(aoma_class_look_up(size));
@@ -299,7 +299,7 @@ AOMA_INLINE void free_directly(struct aoma_run *run, void *block)
 }
 
 /* Everything ends in jumps, not calls, and so needs no stack frame. */
-AOMA_EXPORT void AO_free(void *block)
+AOMA_EXPORT AOMA_HOT void AO_free(void *block)
 {
     struct aoma_run *run = (struct aoma_run *)aoma_ptr_load_acquire(aoma_run_hint((uintptr_t)block));
 

@@ -12,6 +12,8 @@
 #define AOMA_COLD __attribute__((cold, noinline))
 #define AOMA_NOINLINE __attribute__((noinline))
 #define AOMA_INLINE static inline __attribute__((always_inline, unused))
+/* A function whose speed should not depend on where the code before it ends. */
+#define AOMA_HOT __attribute__((aligned(64)))
 #define AOMA_NORETURN __attribute__((noreturn))
 
 /* 1 when this is built to stand in for the C library's malloc in programs that know nothing of it: see preload/. */
@@ -42,17 +44,35 @@ AOMA_INLINE void aoma_prefetch_for_change(const volatile void *address)
 #endif
 }
 
+/* Asks for the line that holds this address, which need not be one of the program's. */
+AOMA_INLINE void aoma_prefetch(uintptr_t address)
+{
+    __builtin_prefetch((const void *)address);
+}
+
 /* For the one helper that writes constants which others may be reading: see segment.c. */
 #define AOMA_NO_TSAN __attribute__((no_sanitize("thread")))
 
-/* Index of the lowest set bit; bits is not 0. */
-AOMA_INLINE unsigned aoma_lowest_bit(unsigned long long bits)
+/*
+ * Index of the lowest set bit; of 0 some number, not always the same. On x86-64 tzcnt where the processor knows it,
+ * else bsf. The built-in function is the same instruction, and then a sign extension that gcc does not see is needless.
+ */
+AOMA_INLINE size_t aoma_lowest_bit_wide(uint64_t bits)
 {
-    unsigned position = (unsigned)__builtin_ctzll(bits);
+#if defined(__x86_64__)
+    uint64_t position;
 
-    if (position > 63)
-        __builtin_unreachable(); /* spares a sign extension */
-    return position;
+    __asm__("rep bsf %1, %0" : "=r"(position) : "r"(bits) : "cc");
+    return (size_t)position;
+#else
+    return bits ? (size_t)__builtin_ctzll(bits) : 64;
+#endif
+}
+
+/* The same; bits is not 0. */
+AOMA_INLINE unsigned aoma_lowest_bit(uint64_t bits)
+{
+    return (unsigned)aoma_lowest_bit_wide(bits);
 }
 
 /* Number of set bits. Not __builtin_popcountll, which is a call where the processor is not known to have it. */
