@@ -98,11 +98,6 @@ static uint64_t aligned_positions(unsigned align)
     return bits;
 }
 
-static size_t count_bits(uint64_t bits)
-{
-    return (size_t)__builtin_popcountll(bits);
-}
-
 /* After chunks became free: lets the index know of every order that the segment satisfies now. */
 static void raise_orders(struct aoma_segment *segment, uint64_t free_before, uint64_t free_after)
 {
@@ -131,10 +126,15 @@ static bool take_bits(struct aoma_segment *segment, uint64_t *taken, uint64_t bi
     return aoma_cas_full(&segment->taken, taken, *taken | bits);
 }
 
+static size_t chunks_bytes(uint64_t bits)
+{
+    return (size_t)aoma_count_bits(bits) << AOMA_CHUNK_SHIFT;
+}
+
 /* Bytes of these chunks that purging would save. */
 static size_t purgeable_bytes(const struct aoma_segment *segment, uint64_t bits)
 {
-    return count_bits(bits & ~aoma_load_acquire(&segment->pinned)) << AOMA_CHUNK_SHIFT;
+    return chunks_bytes(bits & ~aoma_load_acquire(&segment->pinned));
 }
 
 /* The chunks are ours now; whether they are zero. */
@@ -304,10 +304,10 @@ size_t aoma_segment_purge(struct aoma_segment *segment)
         /* Now that the range is ours: another thread may have purged it since take_purgeable looked. */
         uint64_t dirty = aoma_load_acquire(&segment->dirty) & range;
 
-        if (dirty && aoma_os_purge(chunk_address(segment, range), count_bits(range) << AOMA_CHUNK_SHIFT)) {
+        if (dirty && aoma_os_purge(chunk_address(segment, range), chunks_bytes(range))) {
             aoma_fetch_clear_full(&segment->dirty, dirty);
-            aoma_segment_count_dirty_free(0, count_bits(dirty) << AOMA_CHUNK_SHIFT);
-            purged += count_bits(dirty) << AOMA_CHUNK_SHIFT;
+            aoma_segment_count_dirty_free(0, chunks_bytes(dirty));
+            purged += chunks_bytes(dirty);
         }
         give_bits(segment, range);
         among &= ~(range | (range - 1)); /* upwards only, so the loop ends whatever others do */
@@ -322,7 +322,7 @@ void aoma_segment_purge_if_due(struct aoma_segment *segment)
     uint64_t free = aoma_segment_free_chunks(segment);
     uint64_t dirty = free & aoma_load_acquire(&segment->dirty) & ~aoma_load_acquire(&segment->pinned);
 
-    if (count_bits(dirty) >= AOMA_PURGE_CHUNKS || free == aoma_load_acquire(&segment->owned))
+    if (aoma_count_bits(dirty) >= AOMA_PURGE_CHUNKS || free == aoma_load_acquire(&segment->owned))
         (void)aoma_segment_purge(segment);
 }
 
