@@ -326,6 +326,20 @@ void aoma_segment_purge_if_due(struct aoma_segment *segment)
         (void)aoma_segment_purge(segment);
 }
 
+void aoma_segment_purge_others_if_due(void)
+{
+    static struct aoma_hint next; /* threads that take turns at once may ask the same ones */
+
+    for (unsigned i = 0; i < AOMA_PURGE_SEGMENTS && aoma_unlikely(aoma_segment_idle_surplus()); i++) {
+        uint32_t number = (uint32_t)aoma_hint_get(&next);
+        struct aoma_segment *segment = aoma_segment_by_number(number);
+
+        aoma_hint_set(&next, number + 1 < aoma_segment_numbers() ? number + 1 : 0);
+        if (segment)
+            aoma_segment_purge_if_due(segment);
+    }
+}
+
 /* ---- adding memory ---- */
 
 /*

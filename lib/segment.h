@@ -126,6 +126,10 @@ bool aoma_segment_overlaps(uintptr_t low, uintptr_t high);
 /* When too much memory is idle and this segment has some that is worth a system call: purges it. */
 void aoma_segment_purge_if_due(struct aoma_segment *segment);
 
+/* The same for a few others, in turn: chunks may have become free where nobody frees again. */
+#define AOMA_PURGE_SEGMENTS 8u
+void aoma_segment_purge_others_if_due(void);
+
 /* Gives the free memory of one segment back to the system; the bytes. */
 size_t aoma_segment_purge(struct aoma_segment *segment);
 

@@ -21,7 +21,9 @@
 #include <sys/time.h>
 #include <sys/wait.h>
 
+#include "census.h"
 #include "front.h"
+#include "segment.h"
 #include "transfer.h"
 
 static void move_about(const pthread_t *threads)
@@ -254,6 +256,36 @@ TEST(fronts_hold_no_more_than_stated)
         CHECK(aoma_transfer_count(class) <= (size_t)AOMA_TRANSFER_PLACES * aoma_front_batch(class));
     }
     CHECK(most > 0);
+    assert_accounted(0);
+}
+
+/* What is freed in random order leaves few runs that a cached block keeps from being free. */
+TEST(fronts_let_go_when_a_program_shrinks)
+{
+    enum { BYTES = 24 * MIB };
+    static const size_t sizes[] = {32, 200, 1024, 4096};
+    static void *blocks[BYTES / 32];
+    struct rng rng = {1};
+
+    require_fronts();
+    for (unsigned i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        size_t count = BYTES / sizes[i];
+        struct aoma_census census;
+
+        for (size_t n = 0; n < count; n++) {
+            blocks[n] = AO_malloc(sizes[i]);
+            CHECK(blocks[n]);
+        }
+        for (size_t n = count; n > 0; n--) {
+            size_t other = rng_below(&rng, n);
+            AO_free(blocks[other]);
+            blocks[other] = blocks[n - 1];
+        }
+        CHECK(aoma_fronts_count() > 0);
+        aoma_census_count(&census);
+        CHECK(census.chunks_taken * AOMA_CHUNK_BYTES <= BYTES / 8);
+        CHECK(aoma_segment_dirty_free_bytes() <= 8 * MIB);
+    }
     assert_accounted(0);
 }
 

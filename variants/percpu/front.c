@@ -26,6 +26,12 @@ struct aoma_ptr aoma_fronts[AOMA_PERCPU_CPUS];
  * about the same. */
 static struct aoma_hint drained_at;
 
+/*
+ * Bytes that batches have brought back to their runs since fronts were last emptied, less what batches took out. A hint
+ * too: of what threads count at once some is lost.
+ */
+static struct aoma_hint returned;
+
 /* ---- making ---- */
 
 static struct aoma_ptr made[AOMA_PERCPU_CPUS]; /* 0 -> the front, once; whoever wins the CAS attaches it */
@@ -73,6 +79,87 @@ bool aoma_front_require(void)
     return !aoma_ptr_load_acquire(&made[number]) && make(number);
 }
 
+/* ---- how much a front holds ---- */
+
+/*
+ * Blocks of a class that any CPU may hold now; 0: as many as ever. After an emptying a few: a cached block keeps its
+ * run from being empty, and when a program gives back what it had, the blocks that were freed last lie in many runs.
+ * Whoever refills wants more: a batch, then twice as much each time. Hints, like end, which follows them.
+ */
+static struct aoma_hint allowed[AOMA_CLASSES];
+
+static unsigned allowed_blocks(unsigned class)
+{
+    size_t blocks = aoma_hint_get(&allowed[class]);
+    unsigned cap = aoma_front_cap(class);
+
+    return blocks && blocks < cap ? (unsigned)blocks : cap;
+}
+
+/* Any end up to the cap will do, so it may be written while sections run, and by several threads. */
+static void allow(struct aoma_front *front, unsigned class)
+{
+    struct aoma_front_stack *stack = &front->stack[class];
+    uint16_t end = (uint16_t)(stack->bottom + allowed_blocks(class));
+
+    if (stack->end != end)
+        stack->end = end;
+}
+
+static AOMA_NOINLINE void allow_here(unsigned class)
+{
+    uint32_t number = aoma_rseq_field(aoma_rseq_id());
+    struct aoma_front *front =
+        number < AOMA_PERCPU_CPUS ? (struct aoma_front *)aoma_ptr_load_acquire(&aoma_fronts[number]) : NULL;
+
+    if (front)
+        allow(front, class);
+}
+
+static void allow_more(unsigned class)
+{
+    unsigned blocks = allowed_blocks(class);
+
+    if (aoma_likely(blocks == aoma_front_cap(class)))
+        return;
+    aoma_hint_set(&allowed[class], blocks < aoma_front_batch(class) / 2 ? aoma_front_batch(class) : 2 * blocks);
+}
+
+static void allow_few(void)
+{
+    for (unsigned class = 0; class < AOMA_CLASSES; class ++)
+        aoma_hint_set(&allowed[class], aoma_front_low_cap(class));
+}
+
+static void allow_all(struct aoma_front *front)
+{
+    for (unsigned class = 0; class < AOMA_CLASSES; class ++)
+        allow(front, class);
+}
+
+static void count_returned(unsigned class, unsigned blocks)
+{
+    aoma_hint_set(&returned, aoma_hint_get(&returned) + (size_t)blocks * aoma_class_bytes(class));
+}
+
+static void count_taken(unsigned class, unsigned blocks)
+{
+    size_t before = aoma_hint_get(&returned);
+    size_t bytes = (size_t)blocks * aoma_class_bytes(class);
+
+    if (before)
+        aoma_hint_set(&returned, before > bytes ? before - bytes : 0);
+}
+
+/* When as much has come back to the runs as may lie idle: what is still cached keeps some of it from becoming free. */
+static void drain_if_shrunk(void)
+{
+    if (aoma_unlikely(aoma_hint_get(&returned) > aoma_segment_idle_limit())) {
+        aoma_hint_set(&returned, 0);
+        (void)aoma_fronts_drain();
+    }
+}
+
 /* ---- refill and overflow ---- */
 
 static void *pop(unsigned class)
@@ -116,8 +203,12 @@ static AOMA_NOINLINE void *refill(unsigned class)
     if (!aoma_transfer_take(class, &place))
         return NULL;
     AOMA_INJECT(busy);
-    if (!place.count)
+    if (!place.count) {
         place.count = aoma_percpu_take_batch(class, place.blocks, aoma_front_batch(class));
+        count_taken(class, place.count);
+    }
+    allow_more(class);
+    allow_here(class);
     if (place.count) {
         block = place.blocks[--place.count];
         push_batch(class, &place);
@@ -135,7 +226,15 @@ void *aoma_front_refill(unsigned class)
     return block;
 }
 
-/* Moves a batch out of the front; the one that lay in the place goes back to its runs. */
+static AOMA_NOINLINE void give_back(unsigned class, struct aoma_transfer *place)
+{
+    aoma_run_give_batch(place->blocks, place->count);
+    count_returned(class, place->count);
+    place->count = 0;
+}
+
+/* Moves a batch out of the front; the one that lay in the place goes back to its runs, and a small one that nobody has
+ * asked for too. */
 static AOMA_NOINLINE void make_room(unsigned class)
 {
     struct aoma_transfer place;
@@ -143,9 +242,10 @@ static AOMA_NOINLINE void make_room(unsigned class)
     if (!aoma_transfer_take_room(class, &place))
         return;
     if (place.count)
-        aoma_run_give_batch(place.blocks, place.count);
-    place.count = 0;
+        give_back(class, &place);
     pop_batch(class, &place);
+    if (place.count && allowed_blocks(class) < aoma_front_batch(class))
+        give_back(class, &place);
     AOMA_INJECT(busy);
     aoma_transfer_put(&place);
 }
@@ -156,12 +256,16 @@ void aoma_front_overflow(struct aoma_run *run, unsigned index, void *block, cons
     struct aoma_segment *segment = run->segment;
 
     if (has_front(class)) {
+        allow_here(class);
         if (push(class, block))
             return;
         make_room(class);
-        aoma_segment_purge_if_due(segment); /* one of those that blocks are freed in: in time all have their turn */
-        if (push(class, block))
+        aoma_segment_purge_if_due(segment); /* one of those that blocks are freed in */
+        aoma_segment_purge_others_if_due(); /* an emptying may have freed chunks in any */
+        if (push(class, block)) {
+            drain_if_shrunk();
             return;
+        }
     }
     aoma_run_give(run, index, false, block, function);
 }
@@ -256,6 +360,8 @@ static AOMA_NOINLINE bool drain_front(unsigned number)
     uintptr_t front = aoma_ptr_load_acquire(&aoma_fronts[number]);
     bool drained = false;
 
+    if (front)
+        allow_all((struct aoma_front *)front);
     if (!front || is_empty((const struct aoma_front *)front) || !aoma_ptr_cas_full(&aoma_fronts[number], front, 0))
         return false;
     AOMA_INJECT(detached);
@@ -310,6 +416,7 @@ bool aoma_fronts_drain(void)
 
     if (!aoma_sections_id())
         return false;
+    allow_few();
     AOMA_FOR_CPUS (number, &made_set)
         drained |= drain_front(number);
     for (unsigned class = 0; class < AOMA_CLASSES; class ++)

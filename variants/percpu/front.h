@@ -8,11 +8,12 @@
  * A block in a front has its run's bit clear, like one in use: to the run it is in somebody's hands.
  *
  *     front   stack[0] top bottom end | stack[1] ... | slots of class 0 | slots of class 1 | ...
- *                      |    |     +--- first slot that is not its own
+ *                      |    |     +--- pushes stop here: a slot of its own, or the one after them
  *                      |    +--------- first slot
- *                      +-------------- first free slot: the one field that changes, by a section's committing store
+ *                      +-------------- first free slot: changed by a section's committing store
  *
- * Positions count words of 8 bytes from the front's start. bottom <= top <= end. All fronts are alike; they are mapped
+ * Positions count words of 8 bytes from the front's start. bottom <= top, and bottom < end where there are slots; top
+ * may be above end, which is low after an emptying and rises with refills. All fronts are alike; they are mapped
  * when a CPU needs its first, and never unmapped. They exist only where mmap is enabled, restartable sequences are
  * registered, and membarrier's command for them works, so that the front of any CPU can be emptied (drain.c).
  */
@@ -49,7 +50,7 @@
 struct aoma_front_stack {
     volatile uint16_t top;
     uint16_t bottom;
-    uint16_t end;
+    volatile uint16_t end;
     uint16_t unused;
 };
 
@@ -89,6 +90,14 @@ AOMA_INLINE unsigned aoma_front_batch(unsigned class)
     unsigned half = aoma_front_cap(class) / 2;
 
     return half < AOMA_FRONT_BATCH_MAX ? half : AOMA_FRONT_BATCH_MAX;
+}
+
+/* What a front holds of a class at first after it was emptied. */
+AOMA_INLINE unsigned aoma_front_low_cap(unsigned class)
+{
+    unsigned low = aoma_front_batch(class) / 8;
+
+    return low || !aoma_front_cap(class) ? low : 1;
 }
 
 /*
