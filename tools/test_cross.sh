@@ -16,7 +16,7 @@ END
 
 # What cannot run so:
 #   install               its programs are linked without the cross file.
-#   unit                  some of it takes pages of 4 KiB for granted.
+#   unit_index, unit_mapping, unit_segment, unit_source   take pages of 4 KiB for granted.
 #   frozen, single_step   written for x86-64.
 #   no_syscall, mode      qemu-user has no seccomp, and does not start itself again for /proc/self/exe.
 # The last two skip themselves where tests are said to be instrumented.
@@ -38,10 +38,18 @@ tools/install_deps.sh build test cross
 . tools/suite.sh
 
 build=build-cross-$processor
+
+list_unit_tests() {
+    meson test -C "$build" --no-rebuild --suite unit --list 2>/dev/null | grep -o 'unit_[a-z_]*' |
+        grep -Ev '^unit_(index|mapping|segment|source)$' | sort -u
+}
+
 export AOMALLOC_TEST_INSTRUMENTED=1
 if suite_step "$processor: build" suite_build "$build" --cross-file "tools/cross/$processor.ini" --werror \
     -Dtests=enabled -Dbench=disabled -Dexamples=disabled; then
     suite_test "$processor: test" "$build" -t 10 --no-suite install --no-suite unit
+    mapfile -t unit_tests < <(list_unit_tests)
+    suite_test "$processor: unit tests" "$build" -t 10 "${unit_tests[@]}"
 fi
 
 suite_list_failures
