@@ -76,6 +76,7 @@ needs_of() {
         echo 'gcc-aarch64-linux-gnu                          command aarch64-linux-gnu-gcc'
         echo 'g++-aarch64-linux-gnu                          command aarch64-linux-gnu-g++'
         echo 'libcmocka-dev:arm64                            cross   aarch64-linux-gnu-gcc cmocka'
+        echo 'libstdc++6:arm64                               file    /usr/lib/aarch64-linux-gnu/libstdc++.so.6'
         echo 'qemu-user                                      command qemu-aarch64'
         ;;
     vm) # a machine for these tests

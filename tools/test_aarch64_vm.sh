@@ -160,8 +160,8 @@ write_initramfs() {
     # What the tests are linked with, at the places that their names say.
     mkdir -p "$root/usr/lib/aarch64-linux-gnu"
     cp -L /lib/ld-linux-aarch64.so.1 "$root/lib/"
-    cp -L /lib/aarch64-linux-gnu/{libc.so.6,libgcc_s.so.1} /usr/lib/aarch64-linux-gnu/libcmocka.so.0 \
-        "$root/usr/lib/aarch64-linux-gnu/"
+    cp -L /lib/aarch64-linux-gnu/{libc.so.6,libdl.so.2,libgcc_s.so.1,libm.so.6} \
+        /usr/lib/aarch64-linux-gnu/{libcmocka.so.0,libstdc++.so.6} "$root/usr/lib/aarch64-linux-gnu/"
     ln -sfn /usr/lib/aarch64-linux-gnu "$root/lib/aarch64-linux-gnu"
     (cd "$build" && find . -name '*.so*' -type f -o -name '*.so*' -type l -o -type f -perm -u+x -path './tests/*') |
         while read -r file; do

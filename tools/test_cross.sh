@@ -16,6 +16,7 @@ END
 
 # What cannot run so:
 #   install               its programs are linked without the cross file.
+#   run, programs         they start programs of this machine.
 #   unit_index, unit_mapping, unit_segment, unit_source   take pages of 4 KiB for granted.
 #   frozen, single_step   written for x86-64.
 #   no_syscall, mode      qemu-user has no seccomp, and does not start itself again for /proc/self/exe.
@@ -47,7 +48,8 @@ list_unit_tests() {
 export AOMALLOC_TEST_INSTRUMENTED=1
 if suite_step "$processor: build" suite_build "$build" --cross-file "tools/cross/$processor.ini" --werror \
     -Dtests=enabled -Dbench=disabled -Dexamples=disabled; then
-    suite_test "$processor: test" "$build" -t 10 --no-suite install --no-suite unit
+    suite_test "$processor: test" "$build" -t 10 --no-suite install --no-suite unit --no-suite run \
+        --no-suite programs
     mapfile -t unit_tests < <(list_unit_tests)
     suite_test "$processor: unit tests" "$build" -t 10 "${unit_tests[@]}"
 fi
