@@ -6,7 +6,7 @@
 # Does nothing where all is there. On systems without apt-get it names what is missing and fails.
 set -euo pipefail
 PATH=$PATH:/usr/sbin:/sbin
-groups='build test example programs bench lint build32 test32 cross vm'
+groups='build test example programs bench lint build32 test32 cross-PROCESSOR vm'
 
 # The one place that says what is needed. A line per need: Debian packages, the first that exists is taken, then how to
 # tell that the need is met already, whoever installed it:
@@ -72,13 +72,10 @@ needs_of() {
     test32)
         echo 'libcmocka-dev:i386                             links32 gcc cmocka'
         ;;
-    cross) # the library and its tests for arm64, run by qemu-user; libatomic_ops is needed for its headers only
-        echo 'gcc-aarch64-linux-gnu                          command aarch64-linux-gnu-gcc'
-        echo 'g++-aarch64-linux-gnu                          command aarch64-linux-gnu-g++'
-        echo 'libcmocka-dev:arm64                            cross   aarch64-linux-gnu-gcc cmocka'
-        echo 'libstdc++6:arm64                               file    /usr/lib/aarch64-linux-gnu/libstdc++.so.6'
-        echo 'qemu-user                                      command qemu-aarch64'
-        ;;
+    cross-aarch64) cross_needs aarch64-linux-gnu arm64 qemu-aarch64 ;;
+    cross-armhf) cross_needs arm-linux-gnueabihf armhf qemu-arm ;;
+    cross-ppc64le) cross_needs powerpc64le-linux-gnu ppc64el qemu-ppc64le ;;
+    cross-s390x) cross_needs s390x-linux-gnu s390x qemu-s390x ;;
     vm) # a machine for these tests
         echo 'qemu-system-arm                                command qemu-system-aarch64'
         echo 'cpio                                           command cpio'
@@ -89,6 +86,15 @@ needs_of() {
         return 2
         ;;
     esac
+}
+
+# The library and its tests for another processor, run by qemu-user; libatomic_ops is needed for its headers only.
+cross_needs() { # TRIPLET ARCHITECTURE EMULATOR
+    echo "gcc-${1/_/-}  command $1-gcc"
+    echo "g++-${1/_/-}  command $1-g++"
+    echo "libcmocka-dev:$2  cross $1-gcc cmocka"
+    echo "libstdc++6:$2  file /usr/lib/$1/libstdc++.so.6"
+    echo "qemu-user  command $3"
 }
 
 is_met() {
@@ -157,7 +163,7 @@ as_root() {
 # apt must be told before it looks at packages of another architecture, name:i386.
 add_architectures() {
     local architecture
-    for architecture in i386 arm64; do
+    for architecture in i386 arm64 armhf ppc64el s390x; do
         if [[ "$* " == *:"$architecture "* ]] && ! dpkg --print-foreign-architectures | grep -qx "$architecture"; then
             as_root dpkg --add-architecture "$architecture"
         fi

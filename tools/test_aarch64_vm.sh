@@ -51,7 +51,7 @@ while [[ ${1-} == -* ]]; do
     shift 2
 done
 
-tools/install_deps.sh build cross vm
+tools/install_deps.sh build cross-aarch64 vm
 # shellcheck source-path=SCRIPTDIR source=suite.sh
 . tools/suite.sh
 

@@ -8,8 +8,8 @@ usage() {
     cat <<'END'
 usage: tools/test_cross.sh [PROCESSOR] [--help]
 
-Cross-compiles every variant for PROCESSOR, one that tools/cross has a file for (aarch64), and runs the suite under
-qemu-user. That knows no restartable sequences, so percpu works on its heaps: tools/test_aarch64_vm.sh has them.
+Cross-compiles every variant for PROCESSOR (aarch64, armhf, ppc64le, s390x; aarch64 if none is named) and runs the
+suite under qemu-user. That knows no restartable sequences, so percpu works on its heaps: tools/test_aarch64_vm.sh has them.
 The last line is "N passed, N failed, N skipped"; the exit status is 0 only when nothing failed.
 END
 }
@@ -34,7 +34,7 @@ if [ ! -f "tools/cross/$processor.ini" ]; then
     exit 2
 fi
 
-tools/install_deps.sh build test cross
+tools/install_deps.sh build test "cross-$processor"
 # shellcheck source-path=SCRIPTDIR source=suite.sh
 . tools/suite.sh
 

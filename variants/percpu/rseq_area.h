@@ -57,9 +57,21 @@ AOMA_INLINE bool aoma_rseq_is_registered(void)
     return &__rseq_size && __rseq_size != 0;
 }
 
+AOMA_INLINE const volatile char *aoma_thread_pointer(void)
+{
+#if defined(__powerpc64__) /* where gcc has no built-in function for it */
+    const volatile char *pointer;
+
+    __asm__("mr %0, 13" : "=r"(pointer));
+    return pointer;
+#else
+    return (const volatile char *)__builtin_thread_pointer();
+#endif
+}
+
 AOMA_INLINE uint32_t aoma_rseq_field(intptr_t at)
 {
-    const volatile char *field = (const volatile char *)__builtin_thread_pointer() + at;
+    const volatile char *field = aoma_thread_pointer() + at;
 
     return *(const volatile uint32_t *)(const volatile void *)field;
 }
