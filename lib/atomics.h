@@ -34,6 +34,25 @@
 #error "libatomic_ops has no lock-free compare-and-swap for this host"
 #endif
 
+/*
+ * The counting build (meson option count_rmw) is told of each read-modify-write of a word in memory, right before it is
+ * tried, and of each store. It is never the library that is installed or tested: there both are nothing at all.
+ */
+#ifdef AOMA_COUNT_RMW
+void aoma_rmw_hook(const volatile void *word);
+void aoma_store_hook(const volatile void *word);
+#else
+AOMA_INLINE void aoma_rmw_hook(const volatile void *word)
+{
+    (void)word;
+}
+
+AOMA_INLINE void aoma_store_hook(const volatile void *word)
+{
+    (void)word;
+}
+#endif
+
 #if UINTPTR_MAX > 0xffffffffu
 
 struct aoma_word {
@@ -53,17 +72,20 @@ AOMA_INLINE uint64_t aoma_load_acquire(const struct aoma_word *word)
 /* Only where no other thread may write the word, or where a lost race does no harm (said at the call). */
 AOMA_INLINE void aoma_store_relaxed(struct aoma_word *word, uint64_t value)
 {
+    aoma_store_hook(word);
     AO_store(&word->bits, value);
 }
 
 AOMA_INLINE void aoma_store_release(struct aoma_word *word, uint64_t value)
 {
+    aoma_store_hook(word);
     AO_store_release(&word->bits, value);
 }
 
 #define AOMA_DEFINE_CAS(order)                                                                                         \
     AOMA_INLINE bool aoma_cas_##order(struct aoma_word *word, uint64_t *expected, uint64_t desired)                    \
     {                                                                                                                  \
+        aoma_rmw_hook(word);                                                                                           \
         uint64_t seen = AO_fetch_compare_and_swap_##order(&word->bits, *expected, desired);                            \
         bool done = seen == *expected;                                                                                 \
                                                                                                                        \
@@ -102,6 +124,7 @@ AOMA_INLINE uint64_t aoma_join(AO_double_t pair)
 /* Every order is full here: 32-bit hosts have no cheaper 64-bit operation worth a second set of functions. */
 AOMA_INLINE bool aoma_cas_full(struct aoma_word *word, uint64_t *expected, uint64_t desired)
 {
+    aoma_rmw_hook(word);
     if (AO_double_compare_and_swap_full(&word->bits, aoma_split(*expected), aoma_split(desired)))
         return true;
 #ifdef AO_HAVE_double_load_acquire
@@ -200,6 +223,7 @@ AOMA_INLINE uint64_t aoma_fetch_clear_full(struct aoma_word *word, uint64_t bits
 AOMA_INLINE uint64_t aoma_fetch_add_full(struct aoma_word *word, uint64_t value)
 {
 #if UINTPTR_MAX > 0xffffffffu
+    aoma_rmw_hook(word);
     return AO_fetch_and_add_full(&word->bits, value);
 #else
     uint64_t old = aoma_load_relaxed(word);
@@ -227,16 +251,19 @@ AOMA_INLINE uintptr_t aoma_ptr_load_relaxed(const struct aoma_ptr *ptr)
 
 AOMA_INLINE void aoma_ptr_store_relaxed(struct aoma_ptr *ptr, uintptr_t value)
 {
+    aoma_store_hook(ptr);
     AO_store(&ptr->bits, value);
 }
 
 AOMA_INLINE void aoma_ptr_store_release(struct aoma_ptr *ptr, uintptr_t value)
 {
+    aoma_store_hook(ptr);
     AO_store_release(&ptr->bits, value);
 }
 
 AOMA_INLINE bool aoma_ptr_cas_full(struct aoma_ptr *ptr, uintptr_t expected, uintptr_t desired)
 {
+    aoma_rmw_hook(ptr);
     return AO_compare_and_swap_full(&ptr->bits, expected, desired);
 }
 
@@ -255,11 +282,13 @@ AOMA_INLINE size_t aoma_hint_get(const struct aoma_hint *hint)
 
 AOMA_INLINE void aoma_hint_set(struct aoma_hint *hint, size_t value)
 {
+    aoma_store_hook(hint);
     AO_store(&hint->bits, value);
 }
 
 AOMA_INLINE bool aoma_hint_cas(struct aoma_hint *hint, size_t *expected, size_t desired)
 {
+    aoma_rmw_hook(hint);
     size_t seen = AO_fetch_compare_and_swap_full(&hint->bits, *expected, desired);
     bool done = seen == *expected;
 
@@ -279,6 +308,7 @@ AOMA_INLINE size_t aoma_counter_get(const struct aoma_counter *counter)
 
 AOMA_INLINE bool aoma_counter_cas(struct aoma_counter *counter, size_t *expected, size_t desired)
 {
+    aoma_rmw_hook(counter);
     size_t seen = AO_fetch_compare_and_swap_full(&counter->bits, *expected, desired);
     bool done = seen == *expected;
 
@@ -288,6 +318,7 @@ AOMA_INLINE bool aoma_counter_cas(struct aoma_counter *counter, size_t *expected
 
 AOMA_INLINE void aoma_counter_add(struct aoma_counter *counter, size_t value)
 {
+    aoma_rmw_hook(counter);
     (void)AO_fetch_and_add_full(&counter->bits, value);
 }
 
