@@ -68,6 +68,9 @@ void bench_threads_join(void);
 /* Set when the time is over. A step that may wait for another thread has to look at it. */
 extern atomic_bool bench_stopping;
 
+/* For who waits for another thread: gives it the CPU. */
+void bench_yield(void);
+
 uint64_t bench_now_ns(void);
 
 /* Ends the process with a sentence on standard error. */

@@ -4,7 +4,7 @@
 /*
  * oneway: memory that only ever flows from one thread to another. Threads form pairs; the even one allocates 64 bytes,
  * writes the first 8 and puts the block into the pair's ring, the odd one takes it out, reads the 8 bytes and frees it.
- * The ring holds 1024 blocks, has one writer on either side and no lock; who finds it full or empty calls sched_yield,
+ * The ring holds 1024 blocks, has one writer on either side and no lock; who finds it full or empty yields,
  * since there may be more threads than cores. At one thread, that thread fills the ring by a step's worth and empties
  * it.
  *
@@ -12,8 +12,6 @@
  * threads. It includes the ring, which is the same for all allocators.
  */
 #include "harness.h"
-
-#include <sched.h>
 
 #define RING_BLOCKS 1024u
 #define ONEWAY_STEP 256u
@@ -75,7 +73,7 @@ static uint64_t produce(struct ring *ring, uint64_t ops)
                 bench_free(block);
                 return i;
             }
-            sched_yield();
+            bench_yield();
         }
     }
     return ops;
@@ -94,7 +92,7 @@ static uint64_t consume(struct ring *ring, uint64_t ops)
         while ((block = pop(ring)) == NULL) {
             if (stopping())
                 return i;
-            sched_yield();
+            bench_yield();
         }
         consume_block(block);
     }

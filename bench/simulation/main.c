@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/* Copyright (c) The aomalloc developers */
+
+/* One simulation of one variant. Prints one line of key=value pairs. */
+#include "simulation.h"
+
+#include "binding.h"
+#include "harness.h"
+
+#include <argp.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum key { KEY_WORKLOAD = 'w', KEY_CPUS = 'c', KEY_OPS = 'o', KEY_OVERLAP = 'v', KEY_SEED = 's' };
+
+static const struct argp_option option_table[] = {
+    {"workload", KEY_WORKLOAD, "NAME", 0, "pair, batch, churn, exchange, oneway or falseshare", 0},
+    {"cpus", KEY_CPUS, "N", 0, "Virtual CPUs (default 1)", 0},
+    {"ops", KEY_OPS, "N", 0, "Operations per CPU that are counted, after as many of warm-up (default 20000)", 0},
+    {"overlap", KEY_OVERLAP, NULL, 0, "Switch CPUs before each read-modify-write too, not only between calls", 0},
+    {"seed", KEY_SEED, "N", 0, "Seed of the order, and of the random sizes and slots", 0},
+    {0}};
+
+static const struct bench_workload *const workloads[BENCH_WORKLOADS] = {
+    [BENCH_PAIR] = &bench_pair,         [BENCH_BATCH] = &bench_batch,   [BENCH_CHURN] = &bench_churn,
+    [BENCH_EXCHANGE] = &bench_exchange, [BENCH_ONEWAY] = &bench_oneway, [BENCH_FALSESHARE] = &bench_falseshare,
+};
+
+struct request {
+    struct bench_simulation simulation;
+    int workload;
+};
+
+_Noreturn void bench_fail(int status, const char *sentence)
+{
+    dprintf(STDERR_FILENO, "bench-simulate (%s): %s\n", bench_binding_library(), sentence);
+    _exit(status);
+}
+
+static uint64_t number(struct argp_state *state, const char *text, uint64_t least, uint64_t most)
+{
+    char *end;
+    errno = 0;
+    uint64_t value = strtoull(text, &end, 10);
+    if (errno != 0 || end == text || *end != '\0' || *text == '-' || value < least || value > most)
+        argp_error(state, "'%s' is not a number from %" PRIu64 " to %" PRIu64, text, least, most);
+    return value;
+}
+
+static void check(struct argp_state *state)
+{
+    struct request *request = state->input;
+    if (request->workload < 0 || workloads[request->workload] == NULL)
+        argp_error(state, "--workload is missing, or it has no such workload");
+    else
+        request->simulation.workload = workloads[request->workload];
+    if (!bench_catalog_runs_with((enum bench_workload_id)request->workload, request->simulation.cpus))
+        argp_error(state, "%s needs one CPU or an even number", bench_catalog[request->workload].name);
+}
+
+static error_t parse(int key, char *text, struct argp_state *state)
+{
+    struct request *request = state->input;
+    struct bench_simulation *simulation = &request->simulation;
+    switch (key) {
+    case KEY_WORKLOAD:
+        request->workload = bench_catalog_find(text);
+        break;
+    case KEY_CPUS:
+        simulation->cpus = (unsigned)number(state, text, 1, BENCH_MAX_THREADS);
+        break;
+    case KEY_OPS:
+        simulation->ops = number(state, text, 1, UINT32_MAX);
+        break;
+    case KEY_OVERLAP:
+        simulation->overlap = true;
+        break;
+    case KEY_SEED:
+        simulation->seed = number(state, text, 0, UINT32_MAX);
+        break;
+    case ARGP_KEY_END:
+        check(state);
+        break;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct argp argp = {
+        .options = option_table, .parser = parse, .doc = "Counts the writes that virtual CPUs have in common."};
+    struct request request = {.simulation = {.cpus = 1, .ops = 20000, .seed = BENCH_DEFAULT_SEED}, .workload = -1};
+    struct bench_simulation *simulation = &request.simulation;
+
+    argp_parse(&argp, argc, argv, 0, NULL, &request);
+    simulation->ops *= simulation->cpus;
+    bench_binding_start();
+    const char *obstacle = bench_cpu_start();
+    if (obstacle != NULL)
+        bench_fail(BENCH_SIMULATION_SKIPPED, obstacle);
+    struct bench_writes writes = bench_simulate(simulation);
+    double ops = (double)simulation->ops;
+    printf("variant=%s workload=%s cpus=%u overlap=%d ops=%" PRIu64
+           " rmw_per_op=%.5f contended_per_op=%.5f moved_per_op=%.5f\n",
+           bench_binding_library(), bench_catalog[request.workload].name, simulation->cpus, simulation->overlap,
+           simulation->ops, (double)writes.rmw / ops, (double)writes.contended / ops, (double)writes.moved / ops);
+    return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
