@@ -49,7 +49,7 @@ patience=1
 if [ -n "${AOMALLOC_TEST_LONG-}" ]; then
     patience=10
 fi
-suite_run gcc gcc build-test-gcc "${options[@]}" -- -t "$patience"
+suite_run gcc gcc build-test-gcc "${options[@]}" -Dcount_rmw=true -- -t "$patience"
 if [ -n "$with_clang" ]; then
     # What is installed and how it is found does not depend on the compiler; other people's programs hardly do.
     suite_run clang clang build-test-clang "${options[@]}" -- -t "$patience" --no-suite install --no-suite programs
