@@ -7,6 +7,7 @@
 #include "chain.h"
 #include "rng.h"
 #include "test.h"
+#include "whole.h"
 
 #include <aomalloc.h>
 
@@ -101,6 +102,15 @@ static size_t find_classes(size_t sizes[], size_t max)
         size = usable + 1;
     }
     return count;
+}
+
+/* Of each size one run, all of whose blocks are free: none of them may keep its memory when that is short. */
+TEST(idle_runs_of_every_size_serve_another)
+{
+    whole_measure();
+    for (size_t size = 16; size <= TEST_HEAP_BYTES / 32; size = size * 9 / 8 + 1)
+        AO_free(AO_malloc(size));
+    whole_assert();
 }
 
 TEST(a_block_of_every_class_at_once)

@@ -11,6 +11,7 @@
 #include "chain.h"
 #include "exchange.h"
 #include "test.h"
+#include "whole.h"
 
 #include <aomalloc.h>
 
@@ -140,21 +141,12 @@ static void stress(size_t threads)
     exchange_clear(&exchange);
 }
 
-static void assert_heap_is_whole(void)
-{
-    struct chain chain = {0};
-
-    AO_malloc_set_limit(0);
-    chain_exhaust(&chain, 3000);
-    assert_true(chain.bytes >= TEST_HEAP_BYTES / 100 * 85);
-    chain_free(&chain);
-}
-
 TEST(handlers_in_one_thread)
 {
+    whole_measure();
     install(handler, SA_RESTART);
     stress(0);
-    assert_heap_is_whole();
+    whole_assert();
 }
 
 /* ThreadSanitizer delivers signals between the calls that it knows, and those to a handler when it has returned. */
@@ -166,24 +158,27 @@ static void install_nesting(void)
 
 TEST(nested_handlers_in_one_thread)
 {
+    whole_measure();
     install_nesting();
     stress(0);
-    assert_heap_is_whole();
+    whole_assert();
 }
 
 TEST(nested_handlers_in_threads)
 {
+    whole_measure();
     install_nesting();
     stress(THREADS);
-    assert_heap_is_whole();
+    whole_assert();
 }
 
 TEST(nested_handlers_in_an_exhausted_heap)
 {
+    whole_measure();
     install_nesting();
     exchange.doublings = 12;
     stress(THREADS);
-    assert_heap_is_whole();
+    whole_assert();
 }
 
 TEST(nested_handlers_with_mmap)
@@ -198,12 +193,13 @@ TEST(nested_handlers_with_mmap)
 /* One size, few blocks: nearly every handler interrupts an operation on the very run it then uses. */
 TEST(nested_handlers_on_one_size)
 {
+    whole_measure();
     install_nesting();
     exchange.min_bytes = 192;
     exchange.doublings = 1;
     exchange.slot_count = 8;
     stress(THREADS);
-    assert_heap_is_whole();
+    whole_assert();
 }
 
 static void trimming_handler(int number)

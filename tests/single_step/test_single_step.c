@@ -16,6 +16,7 @@
 #include "exchange.h"
 #include "step.h"
 #include "test.h"
+#include "whole.h"
 
 #include <aomalloc.h>
 
@@ -25,7 +26,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { SLOTS = 64, BLOCKS_OF_RUN = 100, HELD = 100, EXIT_NO_ACTION = 99 };
+enum { SLOTS = 64, BLOCKS_OF_RUN = 100, HELD = 100, REPLACED = 3 * BLOCKS_OF_RUN, EXIT_NO_ACTION = 99 };
 
 static _Atomic(void *) slots[SLOTS];
 static struct exchange exchange = {.slots = slots, .slot_count = SLOTS, .min_bytes = CANARY_MIN_BYTES, .doublings = 8};
@@ -49,8 +50,10 @@ static void enable_fronts(void)
 static void begin(void)
 {
     step_require();
-    if (!with_fronts())
+    if (!with_fronts()) {
+        whole_measure();
         return;
+    }
     enable_fronts();
     if (strcmp(AO_malloc_mode(), "rseq") != 0)
         test_skip(AO_malloc_mode());
@@ -147,17 +150,34 @@ static void use_all(void)
 }
 
 /* Handlers that only take, until all is gone or enough, then only give back. */
+static void *taken[256];
+static size_t taken_count;
+
 static void take_then_give(void)
 {
-    static void *taken[256];
-    static size_t count;
     static bool giving;
 
-    if (giving && count > 0)
-        release(taken[--count]);
-    else if (count < sizeof taken / sizeof taken[0] && (taken[count] = allocate(step_bytes)))
-        count++;
-    giving = count == 0 ? false : count == sizeof taken / sizeof taken[0] ? true : giving;
+    if (giving && taken_count > 0)
+        release(taken[--taken_count]);
+    else if (taken_count < sizeof taken / sizeof taken[0] && (taken[taken_count] = allocate(step_bytes)))
+        taken_count++;
+    giving = taken_count == 0 ? false : taken_count == sizeof taken / sizeof taken[0] ? true : giving;
+}
+
+static void *replaced[REPLACED];
+
+/* When all is freed, what handlers have left too, nothing may be missing. */
+static void end(void)
+{
+    for (size_t i = 0; i < REPLACED; i++) {
+        release(replaced[i]);
+        replaced[i] = NULL;
+    }
+    while (taken_count > 0)
+        release(taken[--taken_count]);
+    exchange_clear(&exchange);
+    if (!with_fronts())
+        whole_assert();
 }
 
 static void (*const handlers[])(void) = {use_a_little, use_a_run, use_all, take_then_give};
@@ -205,7 +225,7 @@ static void *stepped_realloc(void *block, size_t size)
 static void *stepped_aligned_alloc(size_t alignment, size_t size)
 {
     step_on();
-    void *block = AO_aligned_alloc(alignment, size);
+    void *block = opaque_pointer(AO_aligned_alloc(alignment, size));
     step_off();
     CHECK((uintptr_t)block % alignment == 0);
     CHECK(AO_malloc_usable_size(block) >= (block ? size : 0));
@@ -254,7 +274,7 @@ static void with_each_handler(void (*how)(void (*)(void), void (*)(void)), void 
     begin();
     for (size_t i = 0; i < sizeof handlers / sizeof handlers[0]; i++)
         how(run, handlers[i]);
-    exchange_clear(&exchange);
+    end();
 }
 
 /* ---- the states ---- */
@@ -344,15 +364,14 @@ TEST(last_block_of_a_run_of_few)
 /* A block leaves a full run and another takes its place. */
 static void replace_one(void)
 {
-    static void *held[3 * BLOCKS_OF_RUN];
     static size_t at;
 
-    if (!held[at])
-        for (size_t i = 0; i < sizeof held / sizeof held[0]; i++)
-            held[i] = allocate(step_bytes);
-    stepped_free(held[at]);
-    held[at] = stepped_malloc(step_bytes);
-    at = (at + 37) % (sizeof held / sizeof held[0]);
+    if (!replaced[at])
+        for (size_t i = 0; i < REPLACED; i++)
+            replaced[i] = allocate(step_bytes);
+    stepped_free(replaced[at]);
+    replaced[at] = stepped_malloc(step_bytes);
+    at = (at + 37) % REPLACED;
 }
 
 TEST(block_replaced_in_full_runs)
@@ -386,6 +405,7 @@ TEST(block_of_many_chunks)
     step_bytes = 100 * KIB;
     once_after_each(large_block, use_a_little);
     once_after_each(large_block, use_all);
+    end();
 }
 
 static void spanning_block(void)
@@ -399,7 +419,7 @@ TEST(block_of_several_segments)
     step_bytes = 20000;
     in_bursts(spanning_block, use_a_little);
     in_bursts(spanning_block, use_all);
-    exchange_clear(&exchange);
+    end();
 }
 
 /* Failing must not lose or invent anything either. */
@@ -413,7 +433,7 @@ TEST(exhausted_heap)
     in_bursts(one_block, take_then_give);
     in_bursts(fill_and_empty, take_then_give);
     chain_free(&chain);
-    exchange_clear(&exchange);
+    end();
 }
 
 static void mapping(void)

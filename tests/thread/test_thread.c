@@ -10,6 +10,7 @@
 #include "chain.h"
 #include "exchange.h"
 #include "test.h"
+#include "whole.h"
 
 #include <aomalloc.h>
 
@@ -51,17 +52,6 @@ static void run_threads(void *(*run)(void *), size_t count)
         CHECK(pthread_join(threads[i], NULL) == 0);
 }
 
-/* Nothing may have been lost: all of the static heap can be had again. */
-static void assert_heap_is_whole(void)
-{
-    struct chain chain = {0};
-
-    AO_malloc_set_limit(0);
-    chain_exhaust(&chain, 3000);
-    assert_true(chain.bytes >= TEST_HEAP_BYTES / 100 * 85);
-    chain_free(&chain);
-}
-
 static void exchange_with_threads(unsigned doublings, size_t count)
 {
     exchange.doublings = doublings;
@@ -72,23 +62,26 @@ static void exchange_with_threads(unsigned doublings, size_t count)
 
 TEST(small_blocks_in_the_static_heap)
 {
+    whole_measure();
     exchange_with_threads(6, THREADS);
-    assert_heap_is_whole();
+    whole_assert();
 }
 
 /* So large that memory is always short: every path that gives up or takes back is taken. */
 TEST(exhausted_static_heap)
 {
+    whole_measure();
     exchange_with_threads(12, THREADS);
-    assert_heap_is_whole();
+    whole_assert();
 }
 
 TEST(one_size_only)
 {
+    whole_measure();
     exchange.min_bytes = 48;
     exchange.slot_count = 16;
     exchange_with_threads(1, MANY_THREADS);
-    assert_heap_is_whole();
+    whole_assert();
 }
 
 TEST(all_sizes_with_mmap)
@@ -149,12 +142,13 @@ static void *exchange_a_little(void *number)
 
 TEST(threads_that_start_and_end)
 {
+    whole_measure();
     exchange.doublings = 8;
     start_clock();
     while (!test_passed(deadline_ns))
         run_threads(exchange_a_little, THREADS);
     exchange_clear(&exchange);
-    assert_heap_is_whole();
+    whole_assert();
 }
 
 /* One thread only allocates, another only frees: blocks must find their way back. */
@@ -195,11 +189,12 @@ static void *produce_or_consume(void *number)
 
 TEST(one_way)
 {
+    whole_measure();
     start_clock();
     run_threads(produce_or_consume, 2);
     for (size_t at = 0; at < 64; at++)
         AO_free(atomic_exchange(&ring[at], NULL));
-    assert_heap_is_whole();
+    whole_assert();
 }
 
 /* Each thread enables, adds and limits while others allocate: none of it may disturb. */
@@ -241,10 +236,11 @@ static void *arrive_and_allocate(void *number)
 
 TEST(first_calls_at_once)
 {
+    whole_measure();
     exchange.doublings = 8;
     run_threads(arrive_and_allocate, THREADS);
     exchange_clear(&exchange);
-    assert_heap_is_whole();
+    whole_assert();
 }
 
 static atomic_uint regions_added;
