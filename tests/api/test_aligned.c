@@ -3,6 +3,7 @@
 
 /* AO_aligned_alloc. */
 
+#include "chain.h"
 #include "test.h"
 
 #include <aomalloc.h>
@@ -10,10 +11,11 @@
 #include <errno.h>
 #include <string.h>
 
+/* The compiler is told that the block is aligned: it must not see where the pointer comes from. */
 static void *allocate(size_t alignment, size_t size)
 {
     errno = ERRNO_SENTINEL;
-    void *block = AO_aligned_alloc(alignment, size);
+    void *block = opaque_pointer(AO_aligned_alloc(alignment, size));
     if (!block) {
         fail_msg("no %zu bytes at a multiple of %zu (errno %d)", size, alignment, errno);
         return NULL; /* not reached, but fail_msg() is not declared so */
@@ -26,19 +28,48 @@ static void *allocate(size_t alignment, size_t size)
     return block;
 }
 
+/* The first block of a run is aligned whatever its size: a second one is not. */
+static void allocate_two(size_t alignment, size_t size)
+{
+    void *first = allocate(alignment, size);
+    void *second = allocate(alignment, size);
+
+    AO_free(first);
+    AO_free(second);
+}
+
 TEST(all_alignments_and_sizes)
 {
     AO_malloc_enable_mmap();
     for (size_t alignment = 1; alignment <= 4 * MIB; alignment *= 2)
         for (size_t size = 0; size <= 3 * MIB; size = size * 7 / 4 + 1)
-            AO_free(allocate(alignment, size));
+            allocate_two(alignment, size);
 }
 
 TEST(alignments_of_the_static_heap)
 {
     for (size_t alignment = 1; alignment <= TEST_HEAP_BYTES / 8; alignment *= 2)
         for (size_t size = 0; size <= TEST_HEAP_BYTES / 8; size = size * 3 / 2 + 1)
-            AO_free(allocate(alignment, size));
+            allocate_two(alignment, size);
+}
+
+/* Nothing is left but blocks that are larger, of which every other one is aligned as well. */
+TEST(blocks_of_larger_sizes_that_serve_are_aligned)
+{
+    enum { KEPT_MAX = TEST_HEAP_KIB / 3 + 1 };
+    static void *kept[KEPT_MAX];
+    struct chain chain = {0};
+    size_t count = 0;
+
+    while (count < KEPT_MAX && (kept[count] = AO_malloc(3 * KIB)))
+        count++;
+    chain_exhaust(&chain, 16);
+    for (size_t i = 0; i < count; i += 3)
+        AO_free(kept[i]);
+    for (size_t i = 0; i < count; i++) {
+        void *block = opaque_pointer(AO_aligned_alloc(2 * KIB, 2 * KIB));
+        assert_int_equal((uintptr_t)block % (2 * KIB), 0);
+    }
 }
 
 TEST(aligned_blocks_in_use_are_apart)

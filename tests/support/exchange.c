@@ -51,7 +51,7 @@ static void *allocate(size_t size, struct rng *rng)
         return block;
     case 1: {
         size_t alignment = (size_t)16 << rng_below(rng, 10);
-        block = AO_aligned_alloc(alignment, size);
+        block = opaque_pointer(AO_aligned_alloc(alignment, size));
         CHECK((uintptr_t)block % alignment == 0);
         return block;
     }
