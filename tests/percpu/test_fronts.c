@@ -9,20 +9,26 @@
 #include "canary.h"
 #include "chain.h"
 #include "child.h"
+#include "process.h"
 #include "rng.h"
 #include "step.h"
 
 #include <aomalloc.h>
+#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "census.h"
 #include "front.h"
+#include "heaps.h"
 #include "segment.h"
 #include "transfer.h"
 
@@ -43,6 +49,26 @@ static void move_about(const pthread_t *threads)
         pthread_setaffinity_np(threads[i], sizeof cpus, &cpus);
     }
     turn++;
+}
+
+/* A front that is emptied otherwise holds few blocks at first. Returns how many were taken, for good. */
+static unsigned take_what_is_cached(size_t size)
+{
+    unsigned count = 0;
+
+    for (; aoma_fronts_count() > 0; count++)
+        CHECK(AO_malloc(size));
+    return count;
+}
+
+/* With one front. */
+static void stay_on_this_cpu(void)
+{
+    cpu_set_t cpu;
+
+    CPU_ZERO(&cpu);
+    CPU_SET((size_t)sched_getcpu(), &cpu);
+    CHECK(sched_setaffinity(0, sizeof cpu, &cpu) == 0);
 }
 
 TEST(threads_moved_about)
@@ -233,6 +259,178 @@ TEST(handler_after_each_instruction)
     assert_accounted(0);
 }
 
+/* One more, kept, of what the interrupted call may just be taking for itself. */
+static void *taken_by_handler;
+
+static bool take_once(void)
+{
+    if (++steps < act_after)
+        return true;
+    taken_by_handler = AO_malloc(100);
+    return false;
+}
+
+static void put_batch_into_a_place(unsigned class)
+{
+    struct aoma_transfer place;
+
+    CHECK(aoma_transfer_take_room(class, &place) && place.count == 0);
+    place.count = aoma_percpu_take_batch(class, place.blocks, aoma_front_batch(class));
+    CHECK(place.count > 0);
+    aoma_transfer_put(&place);
+}
+
+/* The batch of a transfer place has one taker. */
+TEST(batch_taken_by_a_handler_after_each_instruction)
+{
+    enum { BLOCKS = AOMA_FRONT_BATCH_MAX + 3 };
+    static void *blocks[BLOCKS];
+    unsigned class = aoma_class_of(100);
+
+    require_fronts();
+    step_require();
+    AO_free(AO_malloc(100));
+    for (act_after = 1; act_after == 1 || taken_by_handler; act_after++) {
+        taken_by_handler = NULL;
+        aoma_fronts_drain();
+        put_batch_into_a_place(class);
+        steps = 0;
+        step_with(take_once);
+        step_on();
+        blocks[0] = AO_malloc(100);
+        step_off();
+        step_with(NULL);
+        for (unsigned i = 1; i < BLOCKS; i++)
+            blocks[i] = i == 1 && taken_by_handler ? taken_by_handler : AO_malloc(100);
+        for (unsigned i = 0; i < BLOCKS; i++)
+            canary_write(blocks[i], 100, i);
+        for (unsigned i = 0; i < BLOCKS; i++) {
+            CHECK(canary_take(blocks[i]));
+            AO_free(blocks[i]);
+        }
+    }
+    CHECK(act_after > 20);
+    assert_accounted(0);
+}
+
+/* ---- interrupted at a store ---- */
+
+/*
+ * A step aborts a section at its first instruction. What comes later is reached by a fault: a page of the front is made
+ * read-only, so that the section's first store there ends in a handler, which makes the page writable again and uses
+ * the front. The kernel has aborted the section by then, as it does for any handler.
+ */
+enum { OWNED_MAX = AOMA_FRONT_BLOCKS_MAX + 8 };
+
+static void *owned[OWNED_MAX];
+static unsigned owned_count;
+
+static void own_one(void)
+{
+    void *block = AO_malloc(100);
+
+    CHECK(block && owned_count < OWNED_MAX);
+    canary_write(block, 100, owned_count);
+    owned[owned_count++] = block;
+}
+
+static void free_one(void)
+{
+    void *block = owned[--owned_count];
+
+    CHECK(canary_take(block));
+    AO_free(block);
+}
+
+static void *faulting_page;
+static unsigned faults;
+
+static void set_protection(int protection)
+{
+    CHECK(mprotect(faulting_page, (size_t)sysconf(_SC_PAGESIZE), protection) == 0);
+}
+
+/* A block more, and the slots have changed. */
+static void use_front_after_fault(int number, siginfo_t *information, void *context)
+{
+    int kept = errno;
+
+    (void)context;
+    CHECK((uintptr_t)information->si_addr - (uintptr_t)faulting_page < (size_t)sysconf(_SC_PAGESIZE));
+    if (faults++ > 0)
+        signal(number, SIG_DFL);
+    set_protection(PROT_READ | PROT_WRITE);
+    own_one();
+    own_one();
+    free_one();
+    errno = kept;
+}
+
+static void interrupt_at(const volatile void *address, void (*operation)(void))
+{
+    faulting_page = (void *)((uintptr_t)address & ~((uintptr_t)sysconf(_SC_PAGESIZE) - 1));
+    faults = 0;
+    set_protection(PROT_READ);
+    operation();
+    CHECK(faults == 1);
+    while (owned_count > 0)
+        free_one();
+    assert_accounted(0);
+}
+
+static struct aoma_front *front_that_faults(void)
+{
+    struct sigaction action;
+
+    require_fronts();
+    stay_on_this_cpu();
+    AO_free(AO_malloc(100));
+    memset(&action, 0, sizeof action);
+    action.sa_sigaction = use_front_after_fault;
+    action.sa_flags = SA_SIGINFO;
+    sigaction(SIGSEGV, &action, NULL);
+    struct aoma_front *front =
+        (struct aoma_front *)aoma_ptr_load_acquire(&aoma_fronts[aoma_rseq_field(aoma_rseq_id())]);
+    CHECK(front);
+    return front;
+}
+
+static void own_up_to(unsigned count)
+{
+    while (owned_count < count)
+        own_one();
+}
+
+/* One more block is owned than the front, which is full, has slots. */
+static void fill_front(unsigned class)
+{
+    own_up_to(aoma_front_cap(class) + 1);
+    aoma_fronts_drain();
+    while (owned_count > 1)
+        free_one();
+}
+
+TEST(section_interrupted_at_its_stores)
+{
+    unsigned class = aoma_class_of(100);
+    struct aoma_front *front = front_that_faults();
+    const volatile void *top = &front->stack[class].top;
+    void **slots = (void **)(void *)front;
+
+    own_up_to(5);
+    interrupt_at(top, own_one); /* pop */
+    own_up_to(5);
+    interrupt_at(&slots[front->stack[class].top], free_one); /* push */
+    own_up_to(5);
+    interrupt_at(top, free_one);
+    aoma_fronts_drain();
+    interrupt_at(&slots[front->stack[class].bottom], own_one); /* push of a batch */
+    aoma_fronts_drain();
+    interrupt_at(top, own_one);
+    fill_front(class);
+    interrupt_at(top, free_one); /* pop of a batch */
+}
+
 /* ---- bounds ---- */
 
 static void free_many(size_t size, size_t bytes)
@@ -287,6 +485,102 @@ TEST(fronts_let_go_when_a_program_shrinks)
         CHECK(aoma_segment_dirty_free_bytes() <= 8 * MIB);
     }
     assert_accounted(0);
+}
+
+/* No place is kept by a call that is over. */
+TEST(every_place_is_put_back)
+{
+    require_fronts();
+    for (unsigned class = 0; aoma_front_batch(class) > 0; class ++)
+        free_many(aoma_class_bytes(class), 512 * KIB);
+    AO_malloc_trim();
+    for (unsigned class = 0; aoma_front_batch(class) > 0; class ++) {
+        struct aoma_transfer place;
+        for (unsigned i = 0; i < AOMA_TRANSFER_PLACES; i++)
+            CHECK(aoma_transfer_take_room(class, &place) && place.count == 0);
+        CHECK(!aoma_transfer_take_room(class, &place));
+    }
+}
+
+static void *held[2 * AOMA_FRONT_BLOCKS_MAX];
+static unsigned held_count;
+
+static void free_held(enum inject_window window)
+{
+    (void)window;
+    while (held_count > 0)
+        AO_free(held[--held_count]);
+}
+
+/* A batch is on its way into the front, which others fill meanwhile, to the last slot. */
+TEST(batch_that_finds_no_room_stays_in_its_place)
+{
+    unsigned class = aoma_class_of(64);
+
+    require_fronts();
+    AO_free(AO_malloc(64));
+    while (held_count < aoma_front_cap(class))
+        held[held_count++] = AO_malloc(64);
+    unsigned rest = take_what_is_cached(64);
+    CHECK(AO_malloc(64) && aoma_fronts_count() == 0); /* begins a word, of which the batch will be */
+    rest++;
+    inject_window = free_held;
+    void *block = AO_malloc(64);
+    inject_window = NULL;
+    CHECK(block && held_count == 0);
+    CHECK(bytes_in_fronts() == (size_t)aoma_front_cap(class) * 64);
+    CHECK(aoma_transfer_count(class) > 0);
+    assert_accounted(1 + rest);
+}
+
+/* ---- emptied ---- */
+
+/* In fronts and places. */
+static size_t cached_of(unsigned class)
+{
+    size_t count = aoma_transfer_count(class);
+
+    for (unsigned number = 0; number < AOMA_PERCPU_CPUS; number++) {
+        const struct aoma_front *front = (const struct aoma_front *)aoma_ptr_load_acquire(&aoma_fronts[number]);
+        count += front ? (size_t)(front->stack[class].top - front->stack[class].bottom) : 0;
+    }
+    return count;
+}
+
+TEST(fronts_serve_again_after_they_were_emptied)
+{
+    require_fronts();
+    free_many(64, 32 * KIB);
+    AO_malloc_trim();
+    CHECK(bytes_in_fronts() == 0);
+    free_many(64, 32 * KIB);
+    CHECK(bytes_in_fronts() > 0);
+}
+
+/* What is cached of one size gives its memory back when a program goes over to another. */
+TEST(fronts_are_emptied_when_the_heap_grows)
+{
+    struct chain chain = {0};
+
+    require_fronts();
+    free_many(64, 512 * KIB);
+    CHECK(cached_of(aoma_class_of(64)) > 0);
+    while (chain.bytes < 32 * MIB)
+        CHECK(chain_add(&chain, 5000));
+    CHECK(cached_of(aoma_class_of(64)) == 0);
+    chain_free(&chain);
+}
+
+/* Without it nothing is known of sections that may be under way. */
+TEST(fronts_stay_as_they_are_when_membarrier_refuses)
+{
+    require_fronts();
+    free_many(64, 32 * KIB);
+    size_t count = bytes_in_fronts();
+    CHECK(count > 0);
+    refuse_system_call(SYS_membarrier);
+    AO_malloc_trim();
+    CHECK(bytes_in_fronts() == count);
 }
 
 TEST(no_front_when_the_limit_says_no)
@@ -370,29 +664,51 @@ TEST(second_free_of_what_lies_below_others)
     assert_refused_everywhere();
 }
 
-static void second_free_after(size_t blocks)
+enum { FREED_CLASS = 6 };
+
+/* The block is freed when but one slot of the front is left, and so many after it: the first of them moves it to a
+ * transfer place. */
+static void free_into_last_slot(unsigned after)
 {
-    static void *others[20000];
+    static void *others[AOMA_FRONT_BLOCKS_MAX + (AOMA_TRANSFER_PLACES + 1) * AOMA_FRONT_BATCH_MAX];
+    unsigned before = aoma_front_cap(FREED_CLASS) - 1;
 
     require_fronts();
+    stay_on_this_cpu();
+    CHECK(aoma_class_of(100) == FREED_CLASS);
     freed = AO_malloc(100);
-    for (size_t i = 0; i < blocks; i++)
+    for (unsigned i = 0; i < before + after; i++)
         others[i] = AO_malloc(100);
-    AO_free(freed);
-    for (size_t i = 0; i < blocks; i++)
+    (void)take_what_is_cached(100);
+    for (unsigned i = 0; i < before; i++)
         AO_free(others[i]);
+    AO_free(freed);
+    for (unsigned i = before; i < before + after; i++)
+        AO_free(others[i]);
+}
+
+static bool freed_is_in_its_run(void)
+{
+    const struct aoma_run *run = (const struct aoma_run *)aoma_ptr_load_acquire(aoma_run_hint((uintptr_t)freed));
+    unsigned index;
+
+    CHECK(aoma_run_begins(run, (uintptr_t)freed - run->base, &index));
+    return !aoma_run_in_use(run, index);
+}
+
+TEST(second_free_of_what_lies_in_a_transfer_place)
+{
+    free_into_last_slot(1);
+    CHECK(aoma_transfer_count(FREED_CLASS) == aoma_front_batch(FREED_CLASS) && !freed_is_in_its_run());
     assert_refused_everywhere();
 }
 
-/* The first free's block has moved to a transfer place, or further to its run. */
-TEST(second_free_of_what_lies_in_a_transfer_place)
-{
-    second_free_after(500);
-}
-
+/* When every place has a batch the first one goes back. */
 TEST(second_free_of_what_is_back_in_its_run)
 {
-    second_free_after(20000);
+    free_into_last_slot(1 + AOMA_TRANSFER_PLACES * AOMA_FRONT_BATCH_MAX);
+    CHECK(freed_is_in_its_run());
+    assert_refused_everywhere();
 }
 
 /* The last block of the run that a first block comes from: too far for the batch that came with it. */

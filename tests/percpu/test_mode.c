@@ -7,16 +7,14 @@
 #include "test.h"
 
 #include "child.h"
+#include "process.h"
 
 #include <aomalloc.h>
 #include <errno.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/personality.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -66,20 +64,6 @@ TEST(mode_after_mmap)
     CHECK(strcmp(AO_malloc_mode(), mode) == 0);
 }
 
-static void refuse(unsigned system_call)
-{
-    struct sock_filter filter[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, system_call, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    struct sock_fprog program = {sizeof filter / sizeof filter[0], filter};
-
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
-        test_skip("seccomp filters are not available");
-}
-
 /* For what only a processor with sections says. */
 static void require_sections(void)
 {
@@ -99,14 +83,14 @@ static void start_again(const char *expected)
 TEST(membarrier_refused)
 {
     require_sections();
-    refuse(SYS_membarrier);
+    refuse_system_call(SYS_membarrier);
     start_again("cas: ");
 }
 
 TEST(rseq_refused)
 {
     require_sections();
-    refuse(SYS_rseq);
+    refuse_system_call(SYS_rseq);
     start_again("cas: the C library has not");
 }
 
