@@ -272,6 +272,20 @@ TEST(heaps_share_partial_runs)
     assert_ptr_equal(aoma_active_run(aoma_ptr_load_acquire(&other.active[CLASS_1K])), run_of(kept));
 }
 
+TEST(a_run_taken_out_of_a_header_moves_to_another)
+{
+    static struct aoma_heap other;
+    void *block = alloc(CLASS_1K);
+
+    struct aoma_run *run = aoma_heap_take_run(&heap, CLASS_1K);
+    assert_ptr_equal(run, run_of(block));
+    assert_int_equal(aoma_ptr_load_acquire(&heap.active[CLASS_1K]), 0);
+    assert_null(aoma_heap_take_run(&heap, CLASS_1K));
+    assert_ptr_equal(run_of(aoma_heap_adopt(&other, CLASS_1K, run)), run);
+    assert_ptr_equal(aoma_active_run(aoma_ptr_load_acquire(&other.active[CLASS_1K])), run);
+    check_run(run, AOMA_RUN_ACTIVE, CLASS_1K, count_of(run));
+}
+
 /* The hint for free(): whatever it says must be a run or nothing. */
 TEST(the_recent_run_is_the_one_put_into_a_header)
 {
@@ -351,6 +365,20 @@ TEST(a_run_reclaimed_during_an_allocation_is_not_used)
     interleave_sparsely(4, alloc_first, reclaim, check_all_comes_back);
 }
 
+static void reclaim_and_alloc_another_class(void)
+{
+    reclaim();
+    second_block = alloc(CLASS_2_WORDS);
+}
+
+/* The run that the refill has found in the header is another class's when it takes a block. */
+TEST(a_block_of_another_class_that_a_refill_took_goes_back)
+{
+    aoma_segment_install_static();
+    give(alloc(CLASS_1K));
+    interleave(refill_first, reclaim_and_alloc_another_class, check_two_blocks);
+}
+
 static void *kept_block;
 
 static void give_kept(void)
@@ -421,4 +449,36 @@ TEST(a_run_put_into_the_header_during_a_reclaim_stays)
     add_group();
     give(alloc(CLASS_64K));
     interleave(reclaim, replace_run, check_two_blocks);
+}
+
+/* Until another run is in the header. */
+static void fill_header_run(void)
+{
+    struct aoma_run *run = header_run(CLASS_2_WORDS);
+    unsigned count = 0;
+
+    while (header_run(CLASS_2_WORDS) == run)
+        blocks_of_first_run[count++] = alloc(CLASS_2_WORDS);
+}
+
+static void alloc_of_next_word(void)
+{
+    first_block = alloc(CLASS_2_WORDS);
+}
+
+static void check_words_come_back(void)
+{
+    for (unsigned i = 0; blocks_of_first_run[i]; i++)
+        give(blocks_of_first_run[i]);
+    check_kept_comes_back();
+}
+
+/* The header's word has no block, and its run leaves the header while another word is chosen. */
+TEST(a_run_put_into_the_header_while_another_word_is_chosen_stays)
+{
+    aoma_segment_install_static();
+    for (unsigned i = 0; i < 64; i++)
+        blocks[i] = alloc(CLASS_2_WORDS);
+    assert_true(run_has_free(header_run(CLASS_2_WORDS)));
+    interleave_sparsely(4, alloc_of_next_word, fill_header_run, check_words_come_back);
 }

@@ -266,6 +266,20 @@ TEST(lowering_misses_no_raise_in_the_directory)
     interleave(lower_one, raise_other, check_other_is_found);
 }
 
+/* Another thread has changed the bank's word, as the first one, and not yet the directory's: what comes after relies on
+ * that. */
+static void raise_other_behind_another(void)
+{
+    aoma_fetch_or_full(&one->bank->present[KEY], (uint64_t)1 << (AOMA_BANK_SEGMENTS - 1));
+    put_something(other);
+}
+
+TEST(lowering_misses_no_raise_behind_one_that_is_on_its_way)
+{
+    make_two(40, 41);
+    interleave(lower_one, raise_other_behind_another, check_other_is_found);
+}
+
 TEST(raising_is_not_undone_by_a_lowering)
 {
     make_two(40, 41);

@@ -243,6 +243,26 @@ TEST(every_class_walks_through_every_state)
     for_each_class_and_size(walk_through_states);
 }
 
+/* Whoever remembers the state of a run that is gone must not take it for that of the next. */
+TEST(the_version_goes_on_from_run_to_run)
+{
+    struct aoma_segment *segment = only_group();
+    uint64_t version = 0;
+    bool clean;
+
+    for (unsigned class = 0; class < AOMA_CLASSES; class ++) {
+        struct aoma_run *run = make(class, AOMA_RUN_MINIMAL);
+        CHECK(run == &segment->run[0]);
+        check_newer(run, &version);
+        aoma_run_retire(run);
+        check_newer(run, &version);
+        aoma_run_make_large(aoma_segment_take(1, 1, &clean), 1);
+        check_newer(run, &version);
+        give((void *)base_of(run));
+        check_newer(run, &version);
+    }
+}
+
 /* All free while ACTIVE: nothing happens before the run leaves its header. */
 static void free_all_while_active(unsigned class, enum aoma_run_size size)
 {
@@ -667,6 +687,84 @@ TEST(a_search_that_gave_up_goes_on_from_there)
     assert_ptr_equal(found, good[0]);
 }
 
+/* ---- batches ---- */
+
+static unsigned in_use_of(const struct aoma_run *run)
+{
+    return count_of(run) - (unsigned)free_blocks_of(run);
+}
+
+/* Of one word, the lowest free blocks, and no more than asked for. */
+TEST(a_batch_takes_the_lowest_blocks_of_a_word)
+{
+    only_group();
+    for (unsigned max = 1; max <= 64; max++) {
+        struct aoma_run *run = make(SMALLEST, AOMA_RUN_NORMAL);
+        unsigned index = BLOCKS_MAX, taken = 0, count;
+        while ((count = aoma_run_take_batch(aoma_active_at(run, 1), SMALLEST, blocks + taken, max)) > 0) {
+            CHECK(count == (64 - taken < max ? 64 - taken : max));
+            taken += count;
+            CHECK(in_use_of(run) == taken);
+        }
+        CHECK(taken == 64);
+        for (unsigned i = 0; i < taken; i++) {
+            CHECK(run_finds(run, (uintptr_t)blocks[i], &index) && index == 64 + i);
+            CHECK(aoma_run_in_use(run, index));
+        }
+        aoma_run_retire(run);
+        aoma_run_give_batch(blocks, taken);
+        check_gone(run, SMALLEST);
+    }
+}
+
+TEST(a_batch_of_the_next_class_goes_back)
+{
+    enum { STALE = 10, CLASS = 19 };
+    aoma_active stale;
+
+    only_group();
+    struct aoma_run *run = recycle(STALE, CLASS, &stale);
+    blocks[0] = NULL;
+    assert_int_equal(aoma_run_take_batch(stale, STALE, blocks, 5), 0);
+    assert_null(blocks[0]);
+    check_run(run, AOMA_RUN_ACTIVE, CLASS, expected_count(CLASS, AOMA_RUN_MINIMAL));
+    assert_true(aoma_run_is_idle(run));
+    aoma_run_retire(run);
+    check_gone(run, CLASS);
+}
+
+/* Of several runs, classes and words, in any order; the last of a run frees it, the first of a full one lists it. */
+TEST(a_batch_is_given_back_to_the_runs_of_its_blocks)
+{
+    static const unsigned classes[] = {SMALLEST, 3, 20, 31};
+    enum { RUNS = sizeof classes / sizeof classes[0] };
+    static void *all[RUNS * BLOCKS_MAX];
+    struct aoma_run *runs[RUNS];
+    struct rng rng = rng_stream(test_seed(), 3);
+    unsigned count = 0;
+
+    only_group();
+    for (unsigned i = 0; i < RUNS; i++) {
+        runs[i] = make(classes[i], AOMA_RUN_NORMAL);
+        count += take_blocks(runs[i], classes[i], all + count, BLOCKS_MAX);
+        aoma_run_retire(runs[i]);
+    }
+    shuffle(all, count, &rng);
+    unsigned given = count / 2;
+    aoma_run_give_batch(all, given);
+    for (unsigned i = 0; i < count; i++)
+        CHECK((all[i] == NULL) == (i < given));
+    unsigned in_use = 0;
+    for (unsigned i = 0; i < RUNS; i++) {
+        check_run(runs[i], AOMA_RUN_PARTIAL, classes[i], expected_count(classes[i], AOMA_RUN_NORMAL));
+        in_use += in_use_of(runs[i]);
+    }
+    assert_int_equal(in_use, count - given);
+    aoma_run_give_batch(all + given, count - given);
+    for (unsigned i = 0; i < RUNS; i++)
+        check_gone(runs[i], classes[i]);
+}
+
 /* ---- large objects ---- */
 
 TEST(a_large_object_is_one_block)
@@ -990,6 +1088,35 @@ TEST(a_search_does_not_undo_the_listing_of_another_run)
     interleave(take_listed, give_to_full_run, check_both_are_found);
 }
 
+/* Another thread has set its bit, the first one, and not yet raised the index: what comes after relies on that. */
+static void give_to_full_run_behind_another(void)
+{
+    enum { NO_RUN = AOMA_SEGMENT_CHUNKS - 1 };
+
+    aoma_fetch_or_full(&segment_of(full_run)->partial[RACE_CLASS], (uint64_t)1 << NO_RUN);
+    give_to_full_run();
+}
+
+static void check_full_run_is_found(void)
+{
+    if (!taken_run)
+        take_listed_too();
+    CHECK(taken_run == full_run || other_run == full_run);
+}
+
+TEST(a_search_misses_no_listing_behind_one_that_is_on_its_way)
+{
+    prepare(3);
+    retire();
+    full_run = make(RACE_CLASS, AOMA_RUN_NORMAL);
+    take_blocks(full_run, RACE_CLASS, blocks, BLOCKS_MAX);
+    block_of_full_run = blocks[0];
+    aoma_run_retire(full_run);
+    take_listed(); /* the index still names the segment */
+    CHECK(taken_run == race_run);
+    interleave(take_listed, give_to_full_run_behind_another, check_full_run_is_found);
+}
+
 static void check_one_found(void)
 {
     CHECK((taken_run == race_run) != (other_run == race_run));
@@ -1039,6 +1166,23 @@ TEST(a_late_take_leaves_the_run_that_is_being_made_whole)
     prepare(8);
     retire();
     interleave(make_next, take_stale, check_next_is_whole);
+}
+
+static void check_next_holds_its_blocks(void)
+{
+    CHECK(taken_run && run_holds(taken_run, base_of(taken_run)) && aoma_run_is_idle(taken_run));
+    aoma_run_retire(taken_run);
+    check_gone(taken_run, NEXT_CLASS);
+    check_run_gone();
+}
+
+/* In the same chunk, as soon as that is free. */
+TEST(a_run_made_during_the_last_free_holds_its_blocks)
+{
+    prepare(0);
+    retire();
+    give_all_but_first();
+    interleave(give_first, make_next, check_next_holds_its_blocks);
 }
 
 /* The last block of the run is free only when the late thread has given back what it had. */
