@@ -3,7 +3,7 @@
 # Copyright (c) The aomalloc developers
 #
 # Looks at every file that git knows: trailing whitespace, final newline, tabs, lines over 120 columns, SPDX line, and
-# clang-format for C. Says what is wrong and where; changes nothing.
+# clang-format for C; and whether the mutations still apply. Says what is wrong and where; changes nothing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -32,6 +32,8 @@ report 'no SPDX line near the top' "$(for file in "${code[@]}"; do
     head -n 3 "$file" | grep -q 'SPDX-License-Identifier: MIT' || echo "$file"
 done)"
 report 'clang-format' "$(clang-format --dry-run -Werror "${c_files[@]}" 2>&1 | grep -E 'error:' || true)"
+
+report 'mutations' "$(tools/mutate.py --check | grep -v 'mutations apply$' || true)"
 
 if [ "$failures" -ne 0 ]; then
     echo "style: $failures kinds of faults"
