@@ -19,12 +19,13 @@
  *     the look, lower is not called.
  * (3) The same holds between a bank's word (now the ground) and the directory's word, which lower and raise treat
  *     alike.
- * (4) Who changes a ground that had something already does not bump, and relies on the set bit; it may be a stale one
+ * (4) Who changes a ground that had something already does not bump, and relies on the set bits; one may be a stale one
  *     that stands because (2)'s thread is still on its way. So lower's caller looks at the ground once more after the
  *     bit is cleared, and raises if it has something.
  * (5) A thread that dies between its change and its raise leaves at most that one run or range unseen, until the next
- *     raise in this word: every raise also sets a bit that it finds clear. (To hide what others put there, a second
- *     thread would have to die between clearing the bit and the look of (4).)
+ *     raise in this word: every raise also sets a bit that it finds clear, and who does not bump looks at both levels
+ *     (a thread may have died after the first). (To hide what others put there, a second thread would have to die
+ *     between clearing the bit and the look of (4).)
  *
  * The version could deceive only a thread that slept in lower through exactly a multiple of 2^32 raises of one word,
  * and the effect would be that of (5).
@@ -40,15 +41,7 @@
 #define BITS_MASK UINT64_C(0xffffffff)
 #define VERSION_ONE (BITS_MASK + 1)
 
-/*
- * Directory words of one directory stand together: while the heap
- * is below 512 MiB, all searches begin in the same few lines.
- */
-struct directory {
-    struct aoma_word present[AOMA_KEYS];
-};
-
-static struct directory directories[AOMA_DIRECTORIES];
+struct aoma_directory aoma_directories[AOMA_DIRECTORIES];
 static struct aoma_bank static_banks[AOMA_STATIC_BANKS];
 static struct aoma_ptr banks[AOMA_BANKS]; /* those that are not static */
 
@@ -86,7 +79,7 @@ static uint32_t bank_number(const struct aoma_segment *segment)
 
 static struct aoma_word *directory_word(uint32_t bank, unsigned key)
 {
-    return &directories[bank >> AOMA_DIRECTORY_SHIFT].present[key];
+    return &aoma_directories[bank >> AOMA_DIRECTORY_SHIFT].present[key];
 }
 
 static uint64_t bank_bit(uint32_t bank)

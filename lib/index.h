@@ -23,13 +23,32 @@
  */
 void aoma_index_raise(struct aoma_segment *segment, unsigned key, bool appeared);
 
+/*
+ * Directory words of one directory stand together: while the heap
+ * is below 512 MiB, all searches begin in the same few lines.
+ */
+struct aoma_directory {
+    struct aoma_word present[AOMA_KEYS];
+};
+
+extern struct aoma_directory aoma_directories[AOMA_DIRECTORIES];
+
+/* Whether a search would find the segment. Both bits: who set the first may have died before the second. */
+AOMA_INLINE bool aoma_index_names(const struct aoma_segment *segment, unsigned key)
+{
+    uint32_t bank = segment->number >> AOMA_BANK_SHIFT;
+    uint64_t present = aoma_load_acquire(&segment->bank->present[key]) >> (segment->number % AOMA_BANK_SEGMENTS);
+
+    present &= aoma_load_acquire(&aoma_directories[bank >> AOMA_DIRECTORY_SHIFT].present[key]) >>
+               (bank % AOMA_DIRECTORY_BANKS);
+    return present & 1;
+}
+
 /* The same without a call where it would do nothing. */
 AOMA_INLINE void aoma_index_raise_if(struct aoma_segment *segment, unsigned key, bool appeared)
 {
     aoma_fence_after_rmw(); /* the caller's change of the ground, and lower's of the bit: one of both sees the other */
-    uint64_t word = aoma_load_acquire(&segment->bank->present[key]);
-
-    if (appeared || !(word >> (segment->number % AOMA_BANK_SEGMENTS) & 1))
+    if (appeared || !aoma_index_names(segment, key))
         aoma_index_raise(segment, key, appeared);
 }
 

@@ -192,8 +192,10 @@ static bool give_bits(struct aoma_run *run, unsigned number, uint64_t bits)
         fail_double_free_of(run, number, bits, before);
         return false;
     }
-    return (before == 0 || ((before + bits) | unused) == ~(uint64_t)0) &&
-           !(aoma_load_acquire(&run->state) & AOMA_RUN_ACTIVE);
+    if (before != 0 && ((before + bits) | unused) != ~(uint64_t)0)
+        return false;
+    aoma_fence_after_rmw();
+    return !(aoma_load_acquire(&run->state) & AOMA_RUN_ACTIVE);
 }
 
 void aoma_run_give_batch(void **blocks, unsigned count)

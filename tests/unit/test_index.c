@@ -297,6 +297,19 @@ TEST(raising_is_not_undone_by_a_lowering_of_the_bank)
     interleave(raise_one, empty_and_lower_other, check_one_is_found);
 }
 
+/* As if a raiser had died between the two levels: who comes after it must not rely on the bank's bit alone. */
+TEST(a_raise_that_ended_half_way_hides_nothing_of_others)
+{
+    make_two(40, 41);
+    look_and_lower(one);
+    aoma_fetch_or_full(&one->partial[CLASS], 1);
+    aoma_fetch_or_full(&one->bank->present[KEY], (uint64_t)1 << 40 % AOMA_BANK_SEGMENTS);
+    assert_int_equal(find(), AOMA_INDEX_NONE);
+    aoma_fetch_or_full(&one->partial[CLASS], 2);
+    aoma_index_raise_if(one, KEY, false);
+    assert_int_equal(find(), 40);
+}
+
 /* A directory's bit whose bank has nothing any more: as if its lowerer had died before its last step. */
 static void leave_stale_directory_bit(void)
 {
