@@ -73,7 +73,6 @@ needs_of() {
         echo 'libcmocka-dev:i386                             links32 gcc cmocka'
         ;;
     cross-aarch64) cross_needs aarch64-linux-gnu arm64 qemu-aarch64 ;;
-    cross-armhf) cross_needs arm-linux-gnueabihf armhf qemu-arm ;;
     cross-ppc64le) cross_needs powerpc64le-linux-gnu ppc64el qemu-ppc64le ;;
     cross-s390x) cross_needs s390x-linux-gnu s390x qemu-s390x ;;
     vm) # a machine for these tests
@@ -163,7 +162,7 @@ as_root() {
 # apt must be told before it looks at packages of another architecture, name:i386.
 add_architectures() {
     local architecture
-    for architecture in i386 arm64 armhf ppc64el s390x; do
+    for architecture in i386 arm64 ppc64el s390x; do
         if [[ "$* " == *:"$architecture "* ]] && ! dpkg --print-foreign-architectures | grep -qx "$architecture"; then
             as_root dpkg --add-architecture "$architecture"
         fi

@@ -8,7 +8,7 @@ usage() {
     cat <<'END'
 usage: tools/test_cross.sh [PROCESSOR] [--help]
 
-Cross-compiles every variant for PROCESSOR (aarch64, armhf, ppc64le, s390x; aarch64 if none is named) and runs the
+Cross-compiles every variant for PROCESSOR (aarch64, ppc64le, s390x; aarch64 if none is named) and runs the
 suite under qemu-user. That knows no restartable sequences, so percpu works on its heaps;
 tools/test_aarch64_vm.sh has them.
 The last line is "N passed, N failed, N skipped"; the exit status is 0 only when nothing failed.

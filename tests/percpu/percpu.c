@@ -73,7 +73,7 @@ size_t bytes_in_fronts(void)
 void use_virtual_cpus(void)
 {
     require_fronts();
-    uintptr_t distance = (uintptr_t)&virtual_cpu - (uintptr_t)__builtin_thread_pointer();
+    uintptr_t distance = (uintptr_t)&virtual_cpu - (uintptr_t)aoma_thread_pointer();
     aoma_ptr_store_release(&aoma_rseq_place.id, distance);
 }
 

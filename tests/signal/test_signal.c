@@ -218,13 +218,8 @@ TEST(handlers_that_trim)
     stress(THREADS);
 }
 
-/* The stack that AO_ may need at most, and what the handler below needs itself. */
-#if defined(__x86_64__)
-enum { AO_STACK_BYTES = SIZE_BITS == 64 ? 512 : 1024 };
-#else
-enum { AO_STACK_BYTES = SIZE_BITS == 64 ? 768 : 1024 };
-#endif
-enum { HANDLER_STACK_BYTES = 256 };
+/* What the handler below needs itself. */
+enum { HANDLER_STACK_BYTES = TEST_STACK_BYTES / 2 };
 
 static void small_stack_handler(int number)
 {
@@ -287,7 +282,7 @@ static size_t kernel_frame_bytes(void)
 
 static void use_small_stack(void)
 {
-    use_stack((kernel_frame_bytes() + AO_STACK_BYTES + HANDLER_STACK_BYTES) & ~(size_t)15);
+    use_stack((kernel_frame_bytes() + TEST_STACK_BYTES + HANDLER_STACK_BYTES) & ~(size_t)15);
 }
 
 static void stress_on_small_stack(void)
