@@ -30,7 +30,7 @@
 /* A segment's dirty free chunks before it is worth a system call, unless all of it is free. */
 #define AOMA_PURGE_CHUNKS 16u
 
-static struct aoma_hint static_installed; /* 0 -> 1 once; a hint: installing again is harmless */
+static struct aoma_ptr static_installed;  /* 0 -> 1 once, released behind what it tells; installing again is harmless */
 static struct aoma_counter numbers_taken; /* beyond the static segments' */
 static struct aoma_counter dirty_free;    /* a sum of relaxed additions, exact when all is quiet */
 
@@ -482,7 +482,7 @@ void aoma_segment_install_static(void)
     uintptr_t low, high;
     uint32_t number = 0;
 
-    if (aoma_hint_get(&static_installed))
+    if (aoma_ptr_load_acquire(&static_installed))
         return;
     aoma_source_static_heap(&low, &high);
     aoma_page_map_reserve_home(low, high);
@@ -493,12 +493,12 @@ void aoma_segment_install_static(void)
             publish_segment(&bank->segment[number % AOMA_BANK_SEGMENTS], number, window);
     }
     own_range(low, high, false);
-    aoma_hint_set(&static_installed, 1);
+    aoma_ptr_store_release(&static_installed, 1);
 }
 
 bool aoma_segment_grow(void)
 {
-    if (!aoma_hint_get(&static_installed)) {
+    if (!aoma_ptr_load_acquire(&static_installed)) {
         aoma_segment_install_static();
         return true;
     }
