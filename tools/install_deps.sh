@@ -6,7 +6,7 @@
 # Does nothing where all is there. On systems without apt-get it names what is missing and fails.
 set -euo pipefail
 PATH=$PATH:/usr/sbin:/sbin
-groups='build test example programs bench lint build32 test32 cross-PROCESSOR vm'
+groups='build test model example programs bench lint build32 test32 cross-PROCESSOR vm'
 
 # The one place that says what is needed. A line per need: Debian packages, the first that exists is taken, then how to
 # tell that the need is met already, whoever installed it:
@@ -31,6 +31,9 @@ needs_of() {
         echo 'valgrind                                       command valgrind'
         echo 'sqlite3                                        command sqlite3'
         echo 'xz-utils                                       command xz'
+        ;;
+    model) # that is verified by tests/model/run.sh
+        echo 'spin                                           command spin'
         ;;
     example)
         echo 'libunwind-dev                                  pkgconfig libunwind'

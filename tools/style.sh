@@ -19,7 +19,8 @@ report() {
 
 # Text that people edit: not images, not data.
 mapfile -t files < <(git ls-files | grep -Ev '\.(png|svg|csv|tsv|txt|dat|patch)$')
-mapfile -t code < <(printf '%s\n' "${files[@]}" | grep -E '\.([ch]|in|py|sh|build|S)$|^\.ci/run$|meson_options\.txt')
+mapfile -t code < <(printf '%s\n' "${files[@]}" |
+    grep -E '\.([ch]|in|py|sh|build|S|pml|inc)$|^\.ci/run$|meson_options\.txt')
 mapfile -t c_files < <(git ls-files '*.c' '*.h')
 
 report 'trailing whitespace' "$(grep -nHE '[[:blank:]]+$' "${files[@]}" || true)"

@@ -40,7 +40,7 @@ while [ $# -gt 0 ]; do
     shift
 done
 
-tools/install_deps.sh build test example
+tools/install_deps.sh build test model example
 
 # shellcheck source-path=SCRIPTDIR source=suite.sh
 . tools/suite.sh
@@ -51,8 +51,10 @@ if [ -n "${AOMALLOC_TEST_LONG-}" ]; then
 fi
 suite_run gcc gcc build-test-gcc "${options[@]}" -Dcount_rmw=true -- -t "$patience"
 if [ -n "$with_clang" ]; then
-    # What is installed and how it is found does not depend on the compiler; other people's programs hardly do.
-    suite_run clang clang build-test-clang "${options[@]}" -- -t "$patience" --no-suite install --no-suite programs
+    # What is installed and how it is found does not depend on the compiler, nor do models; other people's programs
+    # hardly do.
+    suite_run clang clang build-test-clang "${options[@]}" -- -t "$patience" --no-suite install --no-suite programs \
+        --no-suite model
 fi
 
 suite_list_failures

@@ -50,7 +50,7 @@ export AOMALLOC_TEST_INSTRUMENTED=1
 if suite_step "$processor: build" suite_build "$build" --cross-file "tools/cross/$processor.ini" --werror \
     -Dtests=enabled -Dbench=disabled -Dexamples=disabled; then
     suite_test "$processor: test" "$build" -t 10 --no-suite install --no-suite unit --no-suite run \
-        --no-suite programs
+        --no-suite programs --no-suite model
     mapfile -t unit_tests < <(list_unit_tests)
     suite_test "$processor: unit tests" "$build" -t 10 "${unit_tests[@]}"
 fi
