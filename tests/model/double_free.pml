@@ -21,11 +21,19 @@ proctype twice(byte bit_of)
 {
     byte before;
 
-    atomic { truth & bit_of -> before = word; word = (word + bit_of) & BITS };
+    atomic {
+        if
+        :: truth & bit_of -> before = word; word = (word + bit_of) & BITS
+        :: else -> goto done /* it has been handed out again: no second free */
+        fi
+    };
     assert(before & bit_of); /* it is noticed */
 #ifndef BROKEN_NO_UNDO
     word = (word + 16 - bit_of) & BITS
 #endif
+    ;
+done:
+    skip
 }
 
 proctype give(byte bit_of)
