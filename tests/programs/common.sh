@@ -4,7 +4,8 @@
 # To be sourced by program/*.sh. Such a script does real work with a program, in an empty directory of its own, and
 # writes all that must be the same under any malloc to files in result/. test_programs.py runs it several times.
 #
-# From the environment: RUN, a command that runs programs, or nothing; SIZE, short or full; SOURCE, the project; PORT.
+# From the environment: RUN, a command that runs programs, or nothing; SIZE, short, full or bench; SOURCE, the project;
+# PORT.
 # shellcheck shell=bash
 # shellcheck disable=SC2034 # used by who sources this
 set -euo pipefail
@@ -39,13 +40,13 @@ under() {
     printf '%s\n' "$@" >under
 }
 
-# size SHORT FULL
+# size SHORT FULL BENCH: the last for some seconds of work, in tools/bench_programs.py
 size() {
-    if [ "$SIZE" = full ]; then
-        echo "$2"
-    else
-        echo "$1"
-    fi
+    case $SIZE in
+    full) echo "$2" ;;
+    bench) echo "$3" ;;
+    *) echo "$1" ;;
+    esac
 }
 
 # until_true SECONDS COMMAND...

@@ -13,7 +13,7 @@ sed -e 's/@AOMALLOC_VERSION_[A-Z]*@/0/; s/@AOMALLOC_ABI_VERSION@/0/' "$SOURCE/in
 flags=(-std=gnu11 -O2 -g -fPIC -DAOMA_INITIAL_HEAP_KIB=2048 -DAOMA_CHECKS=0
     -I. -I"$SOURCE/lib" -I"$SOURCE/variants/base"
     "-fdebug-prefix-map=$PWD=.")
-if [ "$SIZE" = full ]; then
+if [ "$SIZE" != short ]; then
     sources=("$SOURCE"/lib/*.c "$SOURCE"/variants/base/*.c)
 else
     sources=("$SOURCE"/lib/api.c "$SOURCE"/lib/run.c)

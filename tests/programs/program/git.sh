@@ -15,7 +15,7 @@ git -C "$SOURCE" rev-parse --verify --quiet HEAD >/dev/null || {
 
 run git clone --quiet --no-local --bare "$SOURCE" repository
 cd repository
-count=$(size 10 100000)
+count=$(size 10 100000 100)
 run git fsck --full --strict >../result/fsck
 run git log -n "$count" --stat --patch --find-renames --format=fuller HEAD | sha256sum >../result/log
 run git blame HEAD -- README.md | sha256sum >../result/blame

@@ -34,7 +34,7 @@ serve nginx -p "$PWD" -e logs/error.log -c nginx.conf &
 server=$!
 until_true 20 fetch "$PORT" /small.txt
 for path in /small.txt /medium.txt /again/medium.txt; do
-    run ab -q -k -n "$(size 200 30000)" -c 20 -H 'Accept-Encoding: gzip' "http://127.0.0.1:$PORT$path" >ab.log
+    run ab -q -k -n "$(size 200 30000 3000)" -c 20 -H 'Accept-Encoding: gzip' "http://127.0.0.1:$PORT$path" >ab.log
     grep -E '^(Complete|Failed) requests' ab.log >>result/ab
 done
 kill -HUP "$server" # new workers

@@ -8,7 +8,7 @@
 need perl
 under perl
 
-PERL_HASH_SEED=1 run perl - "$(size 1 20)" >result/work <<'END'
+PERL_HASH_SEED=1 run perl - "$(size 1 20 4)" >result/work <<'END'
 use strict;
 use warnings;
 

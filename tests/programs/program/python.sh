@@ -9,7 +9,7 @@ python=/usr/bin/python3 # which has its tests in a Debian package
 need "$python"
 under python3
 
-PYTHONHASHSEED=1 PYTHONMALLOC=malloc run "$python" "$(dirname "$0")/work.py" "$(size 1 20)" >result/work
+PYTHONHASHSEED=1 PYTHONMALLOC=malloc run "$python" "$(dirname "$0")/work.py" "$(size 1 20 2)" >result/work
 
 has_tests() {
     "$python" -c 'import test.test_json, test.test_dict, test.test_list, test.test_threading, test.test_subprocess'

@@ -14,7 +14,7 @@ PRAGMA journal_mode = MEMORY;
 CREATE TABLE item (id INTEGER PRIMARY KEY, number INTEGER, name TEXT, content BLOB);
 WITH RECURSIVE counter (n, x) AS (
     SELECT 1, 1 UNION ALL
-    SELECT n + 1, (x * 1103515245 + 12345) % 2147483648 FROM counter WHERE n < $(size 30000 1000000))
+    SELECT n + 1, (x * 1103515245 + 12345) % 2147483648 FROM counter WHERE n < $(size 30000 1000000 80000))
 INSERT INTO item SELECT n, x, printf('name %08x', x), zeroblob(x / 65536 % 64) FROM counter;
 CREATE INDEX item_name ON item (name);
 CREATE INDEX item_number ON item (number % 1000, name);
