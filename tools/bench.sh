@@ -10,12 +10,17 @@ usage()
 {
     cat <<EOF
 usage: $(basename "$0") OUTPUT_DIR [option of aomalloc-bench]...
+       $(basename "$0") --programs OUTPUT_DIR [option of bench_programs.py]...
 
 Writes bench.txt (the tables), bench.csv, bench_time.svg and bench_memory.svg to OUTPUT_DIR. What is missing is
 installed with apt-get, if this is a root shell on a system that has it; elsewhere you are told what to install.
 Builds in build-bench beside the source, or in \$BENCH_BUILD_DIR.
 
 All options of aomalloc-bench but --csv may follow, for instance: --rounds 15 --workload pair,churn
+
+--programs measures whole programs with each allocator preloaded instead: real ones and the classic benchmarks, and
+writes programs.txt, programs.csv and programs.svg. Options of tools/bench_programs.py may follow, for instance
+--repeat 3 --select larson,redis --markdown docs/performance.md
 EOF
 }
 
@@ -62,6 +67,11 @@ install_missing()
     [ -z "$wanted" ] || echo "$(basename "$0"): goes on without (names are Debian's):$wanted" >&2
 }
 
+programs=
+if [ "${1-}" = --programs ]; then
+    programs=yes
+    shift
+fi
 case ${1-} in
 -h | --help) usage; exit 0 ;;
 '' | -*) usage >&2; exit 2 ;;
@@ -72,14 +82,25 @@ source=$(cd "$(dirname "$0")/.." && pwd)
 build=${BENCH_BUILD_DIR-$source/build-bench}
 
 install_missing
+[ -z "$programs" ] || "$source/tools/install_deps.sh" programs
 mkdir -p "$output"
 if [ ! -e "$build/build.ninja" ]; then
     meson setup "$build" "$source" -Dbuildtype=release -Dchecks=release -Dbench=enabled -Dtests=disabled \
         -Dexamples=disabled -Dman=disabled || fail "the build could not be configured"
 fi
 # Already there, it may have been configured for something else.
-meson configure "$build" -Dbuildtype=release -Dchecks=release -Dbench=enabled
+meson configure "$build" -Dbuildtype=release -Dchecks=release -Dbench=enabled ${programs:+-Dpreload=enabled}
 ninja -C "$build" || fail "the build failed"
+
+if [ -n "$programs" ]; then
+    status=0
+    "$source/tools/bench_programs.py" --build "$build" --csv "$output/programs.csv" --svg "$output/programs.svg" "$@" \
+        >"$output/programs.txt" || status=$?
+    cat "$output/programs.txt"
+    [ $status = 0 ] || fail "some programs failed, see above"
+    echo "Results are in $output."
+    exit
+fi
 
 # tee would hide the benchmark's exit status.
 status=0
