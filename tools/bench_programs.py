@@ -98,21 +98,27 @@ def command_of(options, name, log, library):
             *CLASSIC[name]], ''
 
 
+def end_group(process):
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    process.wait()
+
+
 def run(command, folder, environment):
     """Status and what it said. A group of its own, so that a server which a failed script left behind is ended."""
     with open(os.path.join(folder, 'log'), 'wb+') as log:
         process = subprocess.Popen(command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=log,
                                    stderr=log, start_new_session=True)
+        status = None
         try:
             status = process.wait(TIMEOUT_SECONDS)
         except subprocess.TimeoutExpired:
-            status = None
-        if status != 0:
-            try:
-                os.killpg(process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-            process.wait()
+            pass
+        finally: # also when interrupted
+            if status != 0:
+                end_group(process)
         log.seek(0)
         return status, log.read().decode(errors='replace')
 
@@ -196,6 +202,10 @@ def measure_all(options, libraries):
             say(f'{name} FAILED: {reason}')
             failed += 1
             continue
+        except KeyboardInterrupt:
+            say(f'interrupted in {name}; the rows before it are kept')
+            failed += 1
+            break
         for contender, metrics in samples.items():
             for metric, values in metrics.items():
                 lines.append({'program': name, 'allocator': contender, 'metric': metric, 'unit': METRICS[metric],
@@ -276,6 +286,13 @@ def document(results):
     for metric in METRICS:
         yield from table(results, metric)
     yield from compared(results)
+
+
+def picture(options):
+    if not options.svg:
+        return ''
+    path = os.path.relpath(options.svg, os.path.dirname(os.path.abspath(options.markdown)))
+    return f'\n![Time and memory of whole programs, divided by those of the best peer]({path})\n'
 
 
 def put_into(path, text):
@@ -361,10 +378,10 @@ def work(options):
         raise Failure('without a peer there is nothing to compare with; the figures are in the CSV file, if named')
     text = '\n'.join(document(results))
     print(text)
-    if options.markdown:
-        put_into(options.markdown, text)
     if options.svg:
         draw(results, options.svg)
+    if options.markdown:
+        put_into(options.markdown, text + picture(options))
     return 1 if failed else 0
 
 
