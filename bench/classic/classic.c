@@ -94,7 +94,7 @@ uint64_t classic_random(uint64_t *state)
 
 size_t classic_between(uint64_t *state, size_t low, size_t high)
 {
-    return low + classic_random(state) % (high - low + 1);
+    return low + (size_t)(classic_random(state) % (high - low + 1));
 }
 
 static char *last_of(void *block, size_t bytes)
