@@ -63,13 +63,19 @@ static struct batch *get(void)
     return batch;
 }
 
+static struct batch *new_batch(void)
+{
+    struct batch *batch = malloc(sizeof(*batch));
+    if (batch == NULL)
+        classic_fail("out of memory");
+    return batch;
+}
+
 static void produce(unsigned index)
 {
     uint64_t random = classic_seed(index);
     for (uint64_t n = 0; n < batches_each; n++) {
-        struct batch *batch = malloc(sizeof(*batch));
-        if (batch == NULL)
-            classic_fail("out of memory");
+        struct batch *batch = new_batch();
         for (size_t i = 0; i < BATCH_BLOCKS; i++)
             batch->blocks[i] = classic_new(classic_between(&random, CLASSIC_MIN_BYTES, MOST_BYTES), &tallies[index]);
         put(batch);
