@@ -10,9 +10,9 @@
  * is aborted then if rseq_cs names it and the thread is inside, <linux/rseq.h>. So a section's step, which says that
  * its thread runs, interrupts whoever was inside on that CPU; and it may itself be aborted for no reason that we see.
  *
- * All five together are 45 million states; NO_SECOND, NO_HANDLER, NO_DRAINER and NO_LOOKER leave one out. With FORK
- * thread 0 forks at some moment: what goes on is the child, in which the others have stopped wherever they were. Blocks
- * in their hands, and a front that the drainer has detached, are lost there; nothing is twice.
+ * All five together have more states than fit 4 GiB; NO_SECOND, NO_HANDLER, NO_DRAINER and NO_LOOKER leave one out.
+ * With FORK thread 0 forks at some moment: what goes on is the child, in which the others have stopped wherever they
+ * were. Blocks in their hands, and a front that the drainer has detached, are lost there; nothing is twice.
  */
 #define CPUS 2
 #define SLOTS 2 /* of a front */
