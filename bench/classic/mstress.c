@@ -27,7 +27,7 @@ static void *allocate(uint64_t *random, struct classic_tally *tally)
         words = 1000 * classic_between(random, 2, 100);
     else if (luck < 100)
         words = 100 * classic_between(random, 2, 20);
-    return classic_new(words * sizeof(void *), tally);
+    return classic_new(words * sizeof(uint64_t), tally);
 }
 
 /* acq_rel: whoever finds a block here frees it, after what was written to it. */
