@@ -4,6 +4,8 @@
 /* Options and the loop over rounds. */
 #include "driver.h"
 
+#include "argument.h"
+
 #include <argp.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -65,16 +67,6 @@ static const struct argp_option option_table[] = {
     {"workers", KEY_WORKERS, "DIR", 0, "Where the bench-worker programs are (default: beside this one)", 0},
     {0}};
 
-static uint64_t number(struct argp_state *state, const char *text, uint64_t least, uint64_t most)
-{
-    char *end;
-    errno = 0;
-    uint64_t value = strtoull(text, &end, 10);
-    if (errno != 0 || end == text || *end != '\0' || *text == '-' || value < least || value > most)
-        argp_error(state, "'%s' is not a number from %" PRIu64 " to %" PRIu64, text, least, most);
-    return value;
-}
-
 static void add_workload(struct argp_state *state, struct bench_plan *plan, const char *name)
 {
     int workload = bench_catalog_find(name);
@@ -88,7 +80,7 @@ static void add_workload(struct argp_state *state, struct bench_plan *plan, cons
 
 static void add_threads(struct argp_state *state, struct bench_plan *plan, const char *text)
 {
-    unsigned threads = (unsigned)number(state, text, 1, BENCH_MAX_THREADS);
+    unsigned threads = (unsigned)bench_argument_number(state, text, 1, BENCH_MAX_THREADS);
     if (plan->thread_count == BENCH_MAX_THREAD_COUNTS)
         argp_error(state, "more than %d numbers of threads", BENCH_MAX_THREAD_COUNTS);
     plan->threads[plan->thread_count++] = threads;
@@ -174,10 +166,10 @@ static error_t parse(int key, char *value, struct argp_state *state)
         request->allocators = value;
         break;
     case KEY_ROUNDS:
-        request->plan.rounds = (unsigned)number(state, value, 1, 10000);
+        request->plan.rounds = (unsigned)bench_argument_number(state, value, 1, 10000);
         break;
     case KEY_TIME:
-        request->plan.time_ms = (unsigned)number(state, value, 1, 600000);
+        request->plan.time_ms = (unsigned)bench_argument_number(state, value, 1, 600000);
         break;
     case KEY_CSV:
         request->csv = value;
@@ -186,13 +178,13 @@ static error_t parse(int key, char *value, struct argp_state *state)
         list();
         break;
     case KEY_SEED:
-        request->plan.seed = number(state, value, 0, UINT64_MAX);
+        request->plan.seed = bench_argument_number(state, value, 0, UINT64_MAX);
         break;
     case KEY_PIN:
         request->plan.pin = true;
         break;
     case KEY_TIMEOUT:
-        request->plan.timeout_s = (unsigned)number(state, value, 1, 86400);
+        request->plan.timeout_s = (unsigned)bench_argument_number(state, value, 1, 86400);
         break;
     case KEY_WORKERS:
         request->plan.worker_dir = value;

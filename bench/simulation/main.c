@@ -4,11 +4,11 @@
 /* One simulation of one variant. Prints one line of key=value pairs. */
 #include "simulation.h"
 
+#include "argument.h"
 #include "binding.h"
 #include "harness.h"
 
 #include <argp.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,16 +40,6 @@ _Noreturn void bench_fail(int status, const char *sentence)
     _exit(status);
 }
 
-static uint64_t number(struct argp_state *state, const char *text, uint64_t least, uint64_t most)
-{
-    char *end;
-    errno = 0;
-    uint64_t value = strtoull(text, &end, 10);
-    if (errno != 0 || end == text || *end != '\0' || *text == '-' || value < least || value > most)
-        argp_error(state, "'%s' is not a number from %" PRIu64 " to %" PRIu64, text, least, most);
-    return value;
-}
-
 static void check(struct argp_state *state)
 {
     struct request *request = state->input;
@@ -70,16 +60,16 @@ static error_t parse(int key, char *text, struct argp_state *state)
         request->workload = bench_catalog_find(text);
         break;
     case KEY_CPUS:
-        simulation->cpus = (unsigned)number(state, text, 1, BENCH_MAX_THREADS);
+        simulation->cpus = (unsigned)bench_argument_number(state, text, 1, BENCH_MAX_THREADS);
         break;
     case KEY_OPS:
-        simulation->ops = number(state, text, 1, UINT32_MAX);
+        simulation->ops = bench_argument_number(state, text, 1, UINT32_MAX);
         break;
     case KEY_OVERLAP:
         simulation->overlap = true;
         break;
     case KEY_SEED:
-        simulation->seed = number(state, text, 0, UINT32_MAX);
+        simulation->seed = bench_argument_number(state, text, 0, UINT32_MAX);
         break;
     case ARGP_KEY_END:
         check(state);

@@ -5,11 +5,11 @@
  * One measurement of one allocator, in a process of its own. Prints one line of key=value pairs for the driver.
  * Reading the options allocates a little, before anything is measured.
  */
+#include "argument.h"
 #include "binding.h"
 #include "harness.h"
 
 #include <argp.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -38,16 +38,6 @@ static const struct argp_option option_table[] = {
     {"pin", KEY_PIN, NULL, 0, "Pin threads to CPUs", 0},
     {"identify", KEY_IDENTIFY, NULL, 0, "Only tell which library serves the calls", 0},
     {0}};
-
-static uint64_t number(struct argp_state *state, const char *text, uint64_t least, uint64_t most)
-{
-    char *end;
-    errno = 0;
-    uint64_t value = strtoull(text, &end, 10);
-    if (errno != 0 || end == text || *end != '\0' || *text == '-' || value < least || value > most)
-        argp_error(state, "'%s' is not a number from %" PRIu64 " to %" PRIu64, text, least, most);
-    return value;
-}
 
 static void identify(void)
 {
@@ -84,19 +74,19 @@ static error_t parse(int key, char *value, struct argp_state *state)
         set_workload(state, value);
         break;
     case KEY_THREADS:
-        options->threads = (unsigned)number(state, value, 1, BENCH_MAX_THREADS);
+        options->threads = (unsigned)bench_argument_number(state, value, 1, BENCH_MAX_THREADS);
         break;
     case KEY_TIME:
-        options->time_ms = (unsigned)number(state, value, 1, 3600000);
+        options->time_ms = (unsigned)bench_argument_number(state, value, 1, 3600000);
         break;
     case KEY_OPS:
-        options->ops = number(state, value, 1, UINT64_MAX - 1);
+        options->ops = bench_argument_number(state, value, 1, UINT64_MAX - 1);
         break;
     case KEY_SEED:
-        options->seed = number(state, value, 0, UINT64_MAX);
+        options->seed = bench_argument_number(state, value, 0, UINT64_MAX);
         break;
     case KEY_TIMEOUT:
-        options->timeout_s = (unsigned)number(state, value, 1, 86400);
+        options->timeout_s = (unsigned)bench_argument_number(state, value, 1, 86400);
         break;
     case KEY_PIN:
         options->pin = true;
