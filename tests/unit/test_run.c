@@ -1077,7 +1077,8 @@ static void check_both_are_found(void)
     CHECK((taken_run == race_run && other_run == full_run) || (taken_run == full_run && other_run == race_run));
 }
 
-TEST(a_search_does_not_undo_the_listing_of_another_run)
+/* One run is listed, another has no free block. */
+static void prepare_listed_and_full(void)
 {
     prepare(3);
     retire();
@@ -1085,6 +1086,11 @@ TEST(a_search_does_not_undo_the_listing_of_another_run)
     take_blocks(full_run, RACE_CLASS, blocks, BLOCKS_MAX);
     block_of_full_run = blocks[0];
     aoma_run_retire(full_run);
+}
+
+TEST(a_search_does_not_undo_the_listing_of_another_run)
+{
+    prepare_listed_and_full();
     interleave(take_listed, give_to_full_run, check_both_are_found);
 }
 
@@ -1106,12 +1112,7 @@ static void check_full_run_is_found(void)
 
 TEST(a_search_misses_no_listing_behind_one_that_is_on_its_way)
 {
-    prepare(3);
-    retire();
-    full_run = make(RACE_CLASS, AOMA_RUN_NORMAL);
-    take_blocks(full_run, RACE_CLASS, blocks, BLOCKS_MAX);
-    block_of_full_run = blocks[0];
-    aoma_run_retire(full_run);
+    prepare_listed_and_full();
     take_listed(); /* the index still names the segment */
     CHECK(taken_run == race_run);
     interleave(take_listed, give_to_full_run_behind_another, check_full_run_is_found);

@@ -360,9 +360,10 @@ static AOMA_NOINLINE bool drain_front(unsigned number)
     uintptr_t front = aoma_ptr_load_acquire(&aoma_fronts[number]);
     bool drained = false;
 
-    if (front)
-        allow_all((struct aoma_front *)front);
-    if (!front || is_empty((const struct aoma_front *)front) || !aoma_ptr_cas_full(&aoma_fronts[number], front, 0))
+    if (!front)
+        return false;
+    allow_all((struct aoma_front *)front);
+    if (is_empty((const struct aoma_front *)front) || !aoma_ptr_cas_full(&aoma_fronts[number], front, 0))
         return false;
     AOMA_INJECT(detached);
     if (aoma_rseq_restart_all()) {
