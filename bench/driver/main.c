@@ -2,13 +2,11 @@
 /* Copyright (c) The aomalloc developers */
 
 /* Options and the loop over rounds. */
-#include "driver.h"
-
 #include "argument.h"
+#include "driver.h"
 
 #include <argp.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
