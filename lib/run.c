@@ -122,7 +122,6 @@ unsigned aoma_run_take_batch(aoma_active active, unsigned class, void **blocks, 
 {
     struct aoma_word *word = (struct aoma_word *)active;
     struct aoma_run *run = aoma_active_run(active);
-    unsigned count = 0;
 
     aoma_prefetch_for_change(word);
     uint64_t free = aoma_load_relaxed(word);
@@ -138,8 +137,9 @@ unsigned aoma_run_take_batch(aoma_active active, unsigned class, void **blocks, 
         return 0;
     }
     uintptr_t first = run->base + (size_t)aoma_active_word(active) * 64 * run->block_bytes;
-    for (; taken; taken &= taken - 1)
-        blocks[count++] = (void *)(first + (size_t)aoma_lowest_bit(taken) * run->block_bytes);
+    unsigned count = aoma_count_bits(taken);
+    for (unsigned at = count; taken; taken &= taken - 1)
+        blocks[--at] = (void *)(first + (size_t)aoma_lowest_bit(taken) * run->block_bytes);
     return count;
 }
 
@@ -153,26 +153,6 @@ static AOMA_NOINLINE struct aoma_run *run_of(const void *block)
         return run;
     struct aoma_segment *segment = aoma_entry_segment(aoma_page_map_get((uintptr_t)block));
     return &segment->run[segment->head[((uintptr_t)block >> AOMA_CHUNK_SHIFT) % AOMA_SEGMENT_CHUNKS]];
-}
-
-/* The bits of those of the blocks that are of the word; in the array NULL takes their place. */
-static AOMA_NOINLINE uint64_t gather_bits(const struct aoma_run *run, unsigned word, void **blocks, void **blocks_end)
-{
-    size_t begin = (size_t)word * 64 * run->block_bytes;
-    size_t end = begin + (size_t)64 * run->block_bytes;
-    uintptr_t first = run->base + begin;
-    size_t bytes = (end < aoma_hint_get(&run->blocks_bytes) ? end : aoma_hint_get(&run->blocks_bytes)) - begin;
-    uint64_t bits = 0;
-    unsigned index;
-
-    for (; blocks < blocks_end; blocks++) {
-        if ((uintptr_t)*blocks - first >= bytes)
-            continue;
-        (void)aoma_run_begins(run, (uintptr_t)*blocks - first, &index);
-        bits |= (uint64_t)1 << index;
-        *blocks = NULL;
-    }
-    return bits;
 }
 
 static AOMA_COLD void fail_double_free_of(struct aoma_run *run, unsigned number, uint64_t bits, uint64_t before)
@@ -198,18 +178,41 @@ static bool give_bits(struct aoma_run *run, unsigned number, uint64_t bits)
     return !(aoma_load_acquire(&run->state) & AOMA_RUN_ACTIVE);
 }
 
-void aoma_run_give_batch(void **blocks, unsigned count)
+/* Gives the first block, and its neighbours in the array as far as they are of the same word; where the rest begins. */
+static void *const *give_word(void *const *blocks, void *const *end)
 {
-    for (void **end = blocks + count; blocks < end; blocks++) {
-        unsigned index;
+    struct aoma_run *run = run_of(*blocks);
+    size_t word_bytes = (size_t)64 * run->block_bytes;
+    unsigned index;
 
-        if (!*blocks)
-            continue;
-        struct aoma_run *run = run_of(*blocks);
-        (void)aoma_run_begins(run, (uintptr_t)*blocks - run->base, &index);
-        if (aoma_unlikely(give_bits(run, index / 64, gather_bits(run, index / 64, blocks, end))))
-            aoma_run_settle(run);
-    }
+    (void)aoma_run_begins(run, (uintptr_t)*blocks - run->base, &index);
+    unsigned word = index / 64;
+    uintptr_t first = run->base + word * word_bytes;
+    size_t bytes = aoma_hint_get(&run->blocks_bytes) - word * word_bytes;
+    if (bytes > word_bytes)
+        bytes = word_bytes;
+    uint64_t bits = 0;
+    do {
+        (void)aoma_run_begins(run, (uintptr_t)*blocks - first, &index);
+        if (aoma_unlikely(bits >> index & 1))
+            break; /* a second free, which is refused when its turn comes */
+        bits |= (uint64_t)1 << index;
+    } while (++blocks < end && (uintptr_t)*blocks - first < bytes);
+    if (aoma_unlikely(give_bits(run, word, bits)))
+        aoma_run_settle(run);
+    return blocks;
+}
+
+/*
+ * Neighbours alone: looking through the rest of the batch for more blocks of the word costs more than the atomic
+ * operation that it may save, as soon as blocks are freed in no order.
+ */
+void aoma_run_give_batch(void *const *blocks, unsigned count)
+{
+    void *const *end = blocks + count;
+
+    while (blocks < end)
+        blocks = give_word(blocks, end);
 }
 
 /* ---- the check level `expensive` ---- */

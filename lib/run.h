@@ -172,7 +172,10 @@ AOMA_INLINE bool aoma_run_take(aoma_active active, unsigned class, void **block)
  */
 bool aoma_run_take_any(aoma_active *active, unsigned class, bool choosy, void **block);
 
-/* Up to max blocks of one word at once, by a single CAS; how many. 0 also when the run had become another class's. */
+/*
+ * Up to max blocks of one word at once, by a single CAS, the lowest last; how many. 0 also when the run had become
+ * another class's.
+ */
 unsigned aoma_run_take_batch(aoma_active active, unsigned class, void **blocks, unsigned max);
 
 /* ---- giving ---- */
@@ -258,9 +261,9 @@ AOMA_INLINE void aoma_run_give(struct aoma_run *run, unsigned index, bool recent
         aoma_run_settle_freed(run);
 }
 
-/* The same for several blocks at once, which all are in use, in any order and of any runs: one atomic operation per
- * word that has some of them. Leaves the array full of NULL, and purging to the caller. */
-void aoma_run_give_batch(void **blocks, unsigned count);
+/* The same for several blocks at once, which all are in use, in any order and of any runs: one atomic operation for as
+ * many in a row as are of one word. Leaves purging to the caller. */
+void aoma_run_give_batch(void *const *blocks, unsigned count);
 
 /*
  * The offset of address in the run, or of one outside; whether the run has a byte there. The loads may be of any time

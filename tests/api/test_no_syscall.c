@@ -54,8 +54,8 @@ static void refuse_system_calls(void)
 }
 
 /*
- * Where the static heap begins in its window is the linker's choice, and a block in the middle cuts the rest in two: one
- * of up to an eighth leaves room for another twice as long wherever it lies.
+ * Where the static heap begins in its window is the linker's choice, and a block in the middle cuts the rest in two:
+ * one of up to an eighth leaves room for another twice as long wherever it lies.
  */
 static void use_every_size(void)
 {

@@ -32,6 +32,8 @@
 #include "segment.h"
 #include "transfer.h"
 
+enum { CAP_MAX = AOMA_FRONT_CAP(AOMA_UNIT_BYTES) }; /* of the smallest class */
+
 static void move_about(const pthread_t *threads)
 {
     static unsigned turn;
@@ -320,7 +322,7 @@ TEST(batch_taken_by_a_handler_after_each_instruction)
  * read-only, so that the section's first store there ends in a handler, which makes the page writable again and uses
  * the front. The kernel has aborted the section by then, as it does for any handler.
  */
-enum { OWNED_MAX = AOMA_FRONT_BLOCKS_MAX + 8 };
+enum { OWNED_MAX = CAP_MAX + 8 };
 
 static void *owned[OWNED_MAX];
 static unsigned owned_count;
@@ -502,7 +504,7 @@ TEST(every_place_is_put_back)
     }
 }
 
-static void *held[2 * AOMA_FRONT_BLOCKS_MAX];
+static void *held[2 * CAP_MAX];
 static unsigned held_count;
 
 static void free_held(enum inject_window window)
@@ -670,7 +672,7 @@ enum { FREED_CLASS = 6 };
  * transfer place. */
 static void free_into_last_slot(unsigned after)
 {
-    static void *others[AOMA_FRONT_BLOCKS_MAX + (AOMA_TRANSFER_PLACES + 1) * AOMA_FRONT_BATCH_MAX];
+    static void *others[CAP_MAX + (AOMA_TRANSFER_PLACES + 1) * AOMA_FRONT_BATCH_MAX];
     unsigned before = aoma_front_cap(FREED_CLASS) - 1;
 
     require_fronts();

@@ -694,7 +694,7 @@ static unsigned in_use_of(const struct aoma_run *run)
     return count_of(run) - (unsigned)free_blocks_of(run);
 }
 
-/* Of one word, the lowest free blocks, and no more than asked for. */
+/* Of one word, the lowest free blocks, and no more than asked for; the lowest comes last, to be popped first. */
 TEST(a_batch_takes_the_lowest_blocks_of_a_word)
 {
     only_group();
@@ -703,14 +703,14 @@ TEST(a_batch_takes_the_lowest_blocks_of_a_word)
         unsigned index = BLOCKS_MAX, taken = 0, count;
         while ((count = aoma_run_take_batch(aoma_active_at(run, 1), SMALLEST, blocks + taken, max)) > 0) {
             CHECK(count == (64 - taken < max ? 64 - taken : max));
+            for (unsigned i = 0; i < count; i++) {
+                CHECK(run_finds(run, (uintptr_t)blocks[taken + count - 1 - i], &index) && index == 64 + taken + i);
+                CHECK(aoma_run_in_use(run, index));
+            }
             taken += count;
             CHECK(in_use_of(run) == taken);
         }
         CHECK(taken == 64);
-        for (unsigned i = 0; i < taken; i++) {
-            CHECK(run_finds(run, (uintptr_t)blocks[i], &index) && index == 64 + i);
-            CHECK(aoma_run_in_use(run, index));
-        }
         aoma_run_retire(run);
         aoma_run_give_batch(blocks, taken);
         check_gone(run, SMALLEST);
@@ -752,8 +752,6 @@ TEST(a_batch_is_given_back_to_the_runs_of_its_blocks)
     shuffle(all, count, &rng);
     unsigned given = count / 2;
     aoma_run_give_batch(all, given);
-    for (unsigned i = 0; i < count; i++)
-        CHECK((all[i] == NULL) == (i < given));
     unsigned in_use = 0;
     for (unsigned i = 0; i < RUNS; i++) {
         check_run(runs[i], AOMA_RUN_PARTIAL, classes[i], expected_count(classes[i], AOMA_RUN_NORMAL));
@@ -1261,4 +1259,27 @@ TEST(giving_twice_aborts)
         give(blocks[0]);
         assert_giving_twice_aborts(blocks[1]); /* PARTIAL */
     }
+}
+
+static void give_a_batch(void *block)
+{
+    void *batch[] = {block, blocks[0], block};
+    void *neighbours[] = {blocks[0], block, block};
+
+    aoma_run_give_batch(block == blocks[1] ? neighbours : batch, 3);
+}
+
+TEST(a_block_that_comes_twice_in_a_batch_aborts)
+{
+    char line[100];
+
+    only_group();
+    struct aoma_run *run = make(SMALLEST, AOMA_RUN_ROOMY);
+    CHECK(take_blocks(run, SMALLEST, blocks, BLOCKS_MAX) > 64);
+    for (unsigned i = 1; i < 65; i += 63) {
+        snprintf(line, sizeof line, "aomalloc: AO_free(0x%" PRIxPTR "): not in use: freed already or never handed out",
+                 (uintptr_t)blocks[i]);
+        assert_aborts(give_a_batch, blocks[i], line);
+    }
+    aoma_run_retire(run);
 }

@@ -29,20 +29,16 @@
 #include "run.h"
 
 /*
- * What one CPU may hold of a class: so many bytes, at most so many blocks; nothing of the largest classes. Of all
- * classes together: AOMA_FRONT_BYTES_MAX.
+ * What one CPU may hold of a class: so many bytes; nothing of the largest classes. Of all classes together:
+ * AOMA_FRONT_BYTES_MAX.
  */
 #define AOMA_FRONT_SMALL_BYTES 128u
 #define AOMA_FRONT_SMALL_CLASS_BYTES (64 * AOMA_KIB)
 #define AOMA_FRONT_CLASS_BYTES (32 * AOMA_KIB)
-#define AOMA_FRONT_BLOCKS_MAX 1024u
 #define AOMA_FRONT_BLOCK_BYTES_MAX (8 * AOMA_KIB)
 #define AOMA_FRONT_SHARE(bytes)                                                                                        \
     (((bytes) <= AOMA_FRONT_SMALL_BYTES ? AOMA_FRONT_SMALL_CLASS_BYTES : AOMA_FRONT_CLASS_BYTES) / (bytes))
-#define AOMA_FRONT_CAP(bytes)                                                                                          \
-    ((bytes) > AOMA_FRONT_BLOCK_BYTES_MAX              ? 0                                                             \
-     : AOMA_FRONT_SHARE(bytes) > AOMA_FRONT_BLOCKS_MAX ? AOMA_FRONT_BLOCKS_MAX                                         \
-                                                       : (unsigned)AOMA_FRONT_SHARE(bytes))
+#define AOMA_FRONT_CAP(bytes) ((bytes) > AOMA_FRONT_BLOCK_BYTES_MAX ? 0 : (unsigned)AOMA_FRONT_SHARE(bytes))
 
 /* Blocks that move at once; fewer where half of the cap is fewer. */
 #define AOMA_FRONT_BATCH_MAX 64u
