@@ -315,28 +315,60 @@ size_t aoma_segment_purge(struct aoma_segment *segment)
     return purged;
 }
 
-void aoma_segment_purge_if_due(struct aoma_segment *segment)
+/* Whether the segment has enough to be worth a system call. */
+static bool is_worth_purging(const struct aoma_segment *segment)
 {
-    if (!aoma_segment_idle_surplus() || !aoma_source_mmap_enabled())
-        return;
     uint64_t free = aoma_segment_free_chunks(segment);
     uint64_t dirty = free & aoma_load_acquire(&segment->dirty) & ~aoma_load_acquire(&segment->pinned);
 
-    if (aoma_count_bits(dirty) >= AOMA_PURGE_CHUNKS || free == aoma_load_acquire(&segment->owned))
-        (void)aoma_segment_purge(segment);
+    return aoma_count_bits(dirty) >= AOMA_PURGE_CHUNKS || (dirty && free == aoma_load_acquire(&segment->owned));
+}
+
+static bool purging_is_due(void)
+{
+    return aoma_unlikely(aoma_segment_idle_surplus()) && aoma_source_mmap_enabled();
+}
+
+/*
+ * One that is worth purging and has a higher number, or the segment itself. Chunks are taken from low segments first:
+ * what was given there will be asked for again soon, and a program that gives and takes the same memory in turn would
+ * have it purged and faulted in each time, while what it does not need stayed.
+ */
+static struct aoma_segment *highest_worth_purging(struct aoma_segment *segment)
+{
+    static struct aoma_hint next; /* downwards, then from the top again; threads at once may ask the same ones */
+    uint32_t numbers = aoma_segment_numbers();
+
+    for (unsigned i = 0; i < AOMA_PURGE_SEGMENTS; i++) {
+        uint32_t number = (uint32_t)aoma_hint_get(&next);
+
+        if (number <= segment->number || number >= numbers)
+            number = numbers - 1;
+        aoma_hint_set(&next, number - 1);
+        struct aoma_segment *other = aoma_segment_by_number(number);
+        if (other && is_worth_purging(other))
+            return other;
+    }
+    return segment;
+}
+
+void aoma_segment_purge_if_due(struct aoma_segment *segment)
+{
+    if (purging_is_due() && is_worth_purging(segment))
+        (void)aoma_segment_purge(highest_worth_purging(segment));
 }
 
 void aoma_segment_purge_others_if_due(void)
 {
     static struct aoma_hint next; /* threads that take turns at once may ask the same ones */
 
-    for (unsigned i = 0; i < AOMA_PURGE_SEGMENTS && aoma_unlikely(aoma_segment_idle_surplus()); i++) {
+    for (unsigned i = 0; i < AOMA_PURGE_SEGMENTS && purging_is_due(); i++) {
         uint32_t number = (uint32_t)aoma_hint_get(&next);
         struct aoma_segment *segment = aoma_segment_by_number(number);
 
         aoma_hint_set(&next, number + 1 < aoma_segment_numbers() ? number + 1 : 0);
-        if (segment)
-            aoma_segment_purge_if_due(segment);
+        if (segment && is_worth_purging(segment))
+            (void)aoma_segment_purge(segment);
     }
 }
 

@@ -610,6 +610,30 @@ TEST(a_purge_is_due_when_there_is_much_to_purge_here_and_everywhere)
     assert_int_equal(purges_with(15, true), 0);
 }
 
+/* Memory is taken from low segments first, so what was just given low is what is asked for next. */
+TEST(the_highest_that_is_worth_it_is_purged)
+{
+    enum { DIRTY = 16 };
+    struct aoma_segment *segments = only_group();
+    bool clean;
+
+    for (unsigned i = 0; i < 3; i++) {
+        must_take(AOMA_SEGMENT_CHUNKS);
+        aoma_segment_give(&segments[i], 0, i == 2 ? DIRTY - 1 : DIRTY);
+    }
+    aoma_segment_count_dirty_free(2 * aoma_segment_idle_limit(), 0);
+    aoma_segment_purge_if_due(&segments[0]);
+    assert_int_equal(faulty_os.purge_calls, 1);
+    assert_ptr_equal(aoma_segment_take(DIRTY, 1, &clean), &segments[0].run[0]);
+    assert_false(clean);
+    assert_ptr_equal(aoma_segment_take(DIRTY, 1, &clean), &segments[1].run[0]);
+    assert_true(clean);
+    aoma_segment_give(&segments[0], 0, DIRTY);
+    aoma_segment_purge_if_due(&segments[0]); /* none but itself */
+    assert_ptr_equal(aoma_segment_take(DIRTY, 1, &clean), &segments[0].run[0]);
+    assert_true(clean);
+}
+
 /* The segments of regions and of the static heap's ends have fewer chunks than are asked for elsewhere. */
 TEST(a_wholly_free_segment_is_purged_however_few_chunks_are_dirty)
 {
