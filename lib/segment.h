@@ -41,6 +41,7 @@ struct aoma_bank;
  *                 in it
  *   last_unused   the bits of the last word that stand for no block
  *   chunks        of a large object possibly more than its segment has left: then it goes on in the next ones
+ *   owner         a variant's own: whose header the run was in last, say; a hint, any value will do
  *   free          a bit per free block: cleared by whoever takes the block, set by whoever holds it
  *
  * What is neither constant nor changed by read-modify-writes is written by the owner of an EMPTY run, and read by
@@ -55,6 +56,7 @@ struct aoma_run {
     struct aoma_hint blocks_bytes;
     uint32_t block_bytes;
     uint32_t chunks;
+    struct aoma_hint owner;
     struct aoma_word free[AOMA_RUN_WORDS] __attribute__((aligned(64)));
 } __attribute__((aligned(128)));
 

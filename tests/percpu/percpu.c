@@ -48,11 +48,11 @@ static size_t bytes_in_front(const struct aoma_front *front)
 {
     size_t bytes = 0;
 
-    for (unsigned class = 0; class < AOMA_CLASSES; class ++) {
-        unsigned count = (unsigned)(front->stack[class].top - front->stack[class].bottom);
-        CHECK(front->stack[class].end - front->stack[class].bottom <= (int)aoma_front_cap(class));
-        CHECK(count <= aoma_front_cap(class));
-        bytes += count * (size_t)aoma_class_bytes(class);
+    for (unsigned i = 0; i < AOMA_FRONT_STACKS; i++) {
+        unsigned count = (unsigned)(front->stack[i].top - front->stack[i].bottom);
+        CHECK(front->stack[i].end - front->stack[i].bottom <= (int)aoma_front_slots(i));
+        CHECK(count <= aoma_front_slots(i));
+        bytes += count ? count * (size_t)aoma_class_bytes(aoma_front_class(i)) : 0;
     }
     CHECK(bytes <= AOMA_FRONT_BYTES_MAX);
     return bytes;

@@ -380,6 +380,15 @@ static void interrupt_at(const volatile void *address, void (*operation)(void))
     assert_accounted(0);
 }
 
+static struct aoma_front *front_of_this_cpu(void)
+{
+    struct aoma_front *front =
+        (struct aoma_front *)aoma_ptr_load_acquire(&aoma_fronts[aoma_rseq_field(aoma_rseq_id())]);
+
+    CHECK(front);
+    return front;
+}
+
 static struct aoma_front *front_that_faults(void)
 {
     struct sigaction action;
@@ -391,10 +400,7 @@ static struct aoma_front *front_that_faults(void)
     action.sa_sigaction = use_front_after_fault;
     action.sa_flags = SA_SIGINFO;
     sigaction(SIGSEGV, &action, NULL);
-    struct aoma_front *front =
-        (struct aoma_front *)aoma_ptr_load_acquire(&aoma_fronts[aoma_rseq_field(aoma_rseq_id())]);
-    CHECK(front);
-    return front;
+    return front_of_this_cpu();
 }
 
 static void own_up_to(unsigned count)
@@ -487,6 +493,98 @@ TEST(fronts_let_go_when_a_program_shrinks)
         CHECK(aoma_segment_dirty_free_bytes() <= 8 * MIB);
     }
     assert_accounted(0);
+}
+
+/* ---- foreign blocks ---- */
+
+static struct aoma_run *run_of(const void *block)
+{
+    return (struct aoma_run *)aoma_ptr_load_acquire(aoma_run_hint((uintptr_t)block));
+}
+
+static bool is_in_its_run(const void *block)
+{
+    unsigned index;
+
+    CHECK(aoma_run_begins(run_of(block), (uintptr_t)block - run_of(block)->base, &index));
+    return !aoma_run_in_use(run_of(block), index);
+}
+
+static unsigned in_stack(const struct aoma_front *front, unsigned stack)
+{
+    return (unsigned)(front->stack[stack].top - front->stack[stack].bottom);
+}
+
+/* Frees some of as many blocks as make two batches and one, whose runs belong to another CPU. */
+static void free_foreign(const struct aoma_front *front, unsigned class, void **blocks)
+{
+    enum { MANY = 2 * AOMA_FRONT_BATCH_MAX + 1 };
+
+    for (unsigned i = 0; i < MANY; i++) {
+        blocks[i] = AO_malloc(aoma_class_bytes(class));
+        CHECK(blocks[i]);
+    }
+    for (unsigned i = 0; i < MANY; i++)
+        aoma_hint_set(&run_of(blocks[i])->owner, aoma_front_owner() + 1);
+    unsigned before = in_stack(front, class);
+    for (unsigned i = 0; i < MANY; i++)
+        AO_free(blocks[i]);
+    CHECK(in_stack(front, class) == before);
+    CHECK(in_stack(front, AOMA_FRONT_FOREIGN + class) == 1);
+    for (unsigned i = 0; i < MANY - 1; i++)
+        CHECK(is_in_its_run(blocks[i]));
+    CHECK(!is_in_its_run(blocks[MANY - 1]));
+}
+
+/* Blocks that share a cache line with another CPU's are not handed out here, but go back a batch at a time. */
+TEST(blocks_of_another_cpus_lines_go_back_to_their_runs)
+{
+    static void *blocks[2 * AOMA_FRONT_BATCH_MAX + 1];
+
+    require_fronts();
+    stay_on_this_cpu();
+    AO_free(AO_malloc(100));
+    const struct aoma_front *front = front_of_this_cpu();
+    for (unsigned class = 0; class < AOMA_FRONT_SHARING_CLASSES; class ++)
+        free_foreign(front, class, blocks);
+    assert_accounted(0);
+    CHECK(in_stack(front, AOMA_FRONT_FOREIGN) == 0);
+}
+
+/* A line of its own: who frees it may have it. */
+TEST(blocks_that_share_no_line_are_nobodys)
+{
+    require_fronts();
+    stay_on_this_cpu();
+    AO_free(AO_malloc(64));
+    const struct aoma_front *front = front_of_this_cpu();
+    void *block = AO_malloc(64);
+    aoma_hint_set(&run_of(block)->owner, aoma_front_owner() + 1);
+    AO_free(block);
+    CHECK(AO_malloc(64) == block);
+    CHECK(in_stack(front, AOMA_FRONT_FOREIGN) == 0);
+}
+
+static void free_foreign_twice(void *argument)
+{
+    void *block = AO_malloc(32);
+
+    (void)argument;
+    aoma_hint_set(&run_of(block)->owner, aoma_front_owner() + 1);
+    AO_free(block);
+    AO_free(block);
+}
+
+TEST(second_free_of_a_foreign_block)
+{
+    struct child_result result;
+
+    require_fronts();
+    stay_on_this_cpu();
+    AO_free(AO_malloc(32));
+    child_run(free_foreign_twice, NULL, CHILD_STDERR_CAPTURED, &result);
+    CHECK(WIFSIGNALED(result.status) && WTERMSIG(result.status) == SIGABRT);
+    CHECK(strstr(result.output, "not in use: freed already"));
 }
 
 /* No place is kept by a call that is over. */
@@ -689,19 +787,10 @@ static void free_into_last_slot(unsigned after)
         AO_free(others[i]);
 }
 
-static bool freed_is_in_its_run(void)
-{
-    const struct aoma_run *run = (const struct aoma_run *)aoma_ptr_load_acquire(aoma_run_hint((uintptr_t)freed));
-    unsigned index;
-
-    CHECK(aoma_run_begins(run, (uintptr_t)freed - run->base, &index));
-    return !aoma_run_in_use(run, index);
-}
-
 TEST(second_free_of_what_lies_in_a_transfer_place)
 {
     free_into_last_slot(1);
-    CHECK(aoma_transfer_count(FREED_CLASS) == aoma_front_batch(FREED_CLASS) && !freed_is_in_its_run());
+    CHECK(aoma_transfer_count(FREED_CLASS) == aoma_front_batch(FREED_CLASS) && !is_in_its_run(freed));
     assert_refused_everywhere();
 }
 
@@ -709,7 +798,7 @@ TEST(second_free_of_what_lies_in_a_transfer_place)
 TEST(second_free_of_what_is_back_in_its_run)
 {
     free_into_last_slot(1 + AOMA_TRANSFER_PLACES * AOMA_FRONT_BATCH_MAX);
-    CHECK(freed_is_in_its_run());
+    CHECK(is_in_its_run(freed));
     assert_refused_everywhere();
 }
 

@@ -43,11 +43,11 @@ static void lay_out(struct aoma_front *front)
 {
     unsigned at = AOMA_FRONT_STACKS;
 
-    for (unsigned class = 0; class < AOMA_CLASSES; class ++) {
-        struct aoma_front_stack *stack = &front->stack[class];
+    for (unsigned i = 0; i < AOMA_FRONT_STACKS; i++) {
+        struct aoma_front_stack *stack = &front->stack[i];
 
         stack->top = stack->bottom = (uint16_t)at;
-        at += aoma_front_cap(class);
+        at += aoma_front_slots(i);
         stack->end = (uint16_t)at;
     }
 }
@@ -167,9 +167,9 @@ static void *pop(unsigned class)
     return aoma_section_pop(aoma_rseq_area(), aoma_rseq_id(), class);
 }
 
-static AOMA_NOINLINE bool push(unsigned class, void *block)
+static AOMA_NOINLINE bool push(unsigned stack, void *block)
 {
-    return aoma_section_push(aoma_rseq_area(), aoma_rseq_id(), class, block);
+    return aoma_section_push(aoma_rseq_area(), aoma_rseq_id(), stack, block);
 }
 
 /* Moves all of a place's blocks into the front, or none. */
@@ -181,11 +181,10 @@ static AOMA_NOINLINE void push_batch(unsigned class, struct aoma_transfer *place
     }
 }
 
-static AOMA_NOINLINE void pop_batch(unsigned class, struct aoma_transfer *place)
+static AOMA_NOINLINE void pop_batch(unsigned stack, unsigned n, struct aoma_transfer *place)
 {
     for (unsigned i = 0; i < AOMA_FRONT_TRIES && !place->count; i++)
-        place->count =
-            aoma_section_pop_batch(aoma_rseq_area(), aoma_rseq_id(), class, place->blocks, aoma_front_batch(class));
+        place->count = aoma_section_pop_batch(aoma_rseq_area(), aoma_rseq_id(), stack, place->blocks, n);
 }
 
 /* Whether the class has a front here, with room now or not. */
@@ -228,46 +227,53 @@ void *aoma_front_refill(unsigned class)
 
 static AOMA_NOINLINE void give_back(unsigned class, struct aoma_transfer *place)
 {
-    aoma_run_give_batch(place->blocks, place->count);
-    count_returned(class, place->count);
+    unsigned count = place->count;
+
+    count_returned(class, count);
     place->count = 0;
+    aoma_run_give_batch(place->blocks, count); /* last, so that it needs no frame */
 }
 
-/* Moves a batch out of the front; the one that lay in the place goes back to its runs, and a small one that nobody has
- * asked for too. */
-static AOMA_NOINLINE void make_room(unsigned class)
+/* Moves a batch out of the front; the one that lay in the place goes back to its runs, and so do foreign blocks and a
+ * small batch that nobody has asked for. */
+static AOMA_NOINLINE void make_room(unsigned stack)
 {
+    unsigned class = aoma_front_class(stack);
     struct aoma_transfer place;
 
     if (!aoma_transfer_take_room(class, &place))
         return;
     if (place.count)
         give_back(class, &place);
-    pop_batch(class, &place);
-    if (place.count && allowed_blocks(class) < aoma_front_batch(class))
+    pop_batch(stack, aoma_front_batch(class), &place);
+    if (place.count && (stack != class || allowed_blocks(class) < aoma_front_batch(class)))
         give_back(class, &place);
     AOMA_INJECT(busy);
     aoma_transfer_put(&place);
 }
 
+/* Not inlined: what is kept here over the calls is not kept while fronts are emptied. */
+static AOMA_NOINLINE bool push_with_room(unsigned stack, struct aoma_segment *segment, void *block)
+{
+    if (!has_front(aoma_front_class(stack)))
+        return false;
+    allow_here(aoma_front_class(stack));
+    if (push(stack, block))
+        return true;
+    make_room(stack);
+    aoma_segment_purge_if_due(segment); /* one of those that blocks are freed in */
+    aoma_segment_purge_others_if_due(); /* an emptying may have freed chunks in any */
+    return push(stack, block);
+}
+
 void aoma_front_overflow(struct aoma_run *run, unsigned index, void *block, const char *function)
 {
-    unsigned class = aoma_state_class(aoma_load_relaxed(&run->state));
-    struct aoma_segment *segment = run->segment;
+    unsigned stack = aoma_front_stack_for(run, aoma_state_class(aoma_load_relaxed(&run->state)));
 
-    if (has_front(class)) {
-        allow_here(class);
-        if (push(class, block))
-            return;
-        make_room(class);
-        aoma_segment_purge_if_due(segment); /* one of those that blocks are freed in */
-        aoma_segment_purge_others_if_due(); /* an emptying may have freed chunks in any */
-        if (push(class, block)) {
-            drain_if_shrunk();
-            return;
-        }
-    }
-    aoma_run_give(run, index, false, block, function);
+    if (push_with_room(stack, run->segment, block))
+        drain_if_shrunk();
+    else
+        aoma_run_give(run, index, false, block, function);
 }
 
 void aoma_front_free_suspect(struct aoma_run *run, unsigned index, void *block, const char *function)
@@ -289,9 +295,9 @@ void aoma_front_free_suspect(struct aoma_run *run, unsigned index, void *block, 
  * block that was popped from it long ago. After membarrier, which is a full barrier on each CPU, what was written
  * before a top that was seen is seen as well; if it refuses, nothing is known.
  */
-static bool front_has(const struct aoma_front *front, unsigned class, const void *block)
+static bool stack_has(const struct aoma_front *front, unsigned number, const void *block)
 {
-    const struct aoma_front_stack *stack = &front->stack[class];
+    const struct aoma_front_stack *stack = &front->stack[number];
     void *const volatile *slots = (void *const volatile *)(const volatile void *)front;
     unsigned top = stack->top;
 
@@ -300,6 +306,12 @@ static bool front_has(const struct aoma_front *front, unsigned class, const void
             return true;
     }
     return false;
+}
+
+static bool front_has(const struct aoma_front *front, unsigned class, const void *block)
+{
+    return stack_has(front, class, block) ||
+           (class < AOMA_FRONT_SHARING_CLASSES && stack_has(front, AOMA_FRONT_FOREIGN + class, block));
 }
 
 bool aoma_front_has(unsigned class, const void *block)
@@ -320,8 +332,8 @@ size_t aoma_fronts_count(void)
     AOMA_FOR_CPUS (number, &made_set) {
         const struct aoma_front *front = (const struct aoma_front *)aoma_ptr_load_acquire(&made[number]);
 
-        for (unsigned class = 0; class < AOMA_CLASSES; class ++)
-            count += (size_t)(front->stack[class].top - front->stack[class].bottom);
+        for (unsigned i = 0; i < AOMA_FRONT_STACKS; i++)
+            count += (size_t)(front->stack[i].top - front->stack[i].bottom);
     }
     for (unsigned class = 0; class < AOMA_CLASSES; class ++)
         count += aoma_transfer_count(class);
@@ -332,16 +344,16 @@ static bool is_empty(const struct aoma_front *front)
 {
     unsigned held = 0;
 
-    for (unsigned class = 0; class < AOMA_CLASSES; class ++)
-        held |= (unsigned)(front->stack[class].top - front->stack[class].bottom);
+    for (unsigned i = 0; i < AOMA_FRONT_STACKS; i++)
+        held |= (unsigned)(front->stack[i].top - front->stack[i].bottom);
     return held == 0;
 }
 
 /* A detached front. The stack is emptied before its blocks go: who gets one of them may look for it (front_has). */
 static void empty(struct aoma_front *front)
 {
-    for (unsigned class = 0; class < AOMA_CLASSES; class ++) {
-        struct aoma_front_stack *stack = &front->stack[class];
+    for (unsigned i = 0; i < AOMA_FRONT_STACKS; i++) {
+        struct aoma_front_stack *stack = &front->stack[i];
         unsigned bottom = stack->bottom;
         unsigned count = stack->top - bottom;
 

@@ -50,8 +50,14 @@ struct aoma_front_stack {
     uint16_t unused;
 };
 
-/* The last stack, of AOMA_CLASS_LARGE, has no slot. */
-#define AOMA_FRONT_STACKS (AOMA_CLASSES + 1)
+/*
+ * Stacks: by class; one of AOMA_CLASS_LARGE, which has no slot; and for each class whose blocks lie several to a cache
+ * line, one for the foreign ones: what was freed here and belongs to a run that another CPU takes blocks from. They are
+ * never popped singly but go back to their runs a batch at a time, so that the line does not come to be shared.
+ */
+#define AOMA_FRONT_SHARING_CLASSES (64u / AOMA_UNIT_BYTES - 1) /* of 16, 32 and 48 bytes */
+#define AOMA_FRONT_FOREIGN (AOMA_CLASSES + 1)
+#define AOMA_FRONT_STACKS (AOMA_FRONT_FOREIGN + AOMA_FRONT_SHARING_CLASSES)
 
 struct aoma_front {
     struct aoma_front_stack stack[AOMA_FRONT_STACKS];
@@ -59,10 +65,12 @@ struct aoma_front {
 
 #define AOMA_FRONT_SLOT_BYTES 8
 
-#define AOMA_CLASS(bytes, chunks, roomy) +AOMA_FRONT_CAP(bytes)
+#define AOMA_FRONT_FOREIGN_BLOCKS(bytes)                                                                               \
+    ((bytes) / AOMA_UNIT_BYTES <= AOMA_FRONT_SHARING_CLASSES ? AOMA_FRONT_BATCH_MAX : 0)
+#define AOMA_CLASS(bytes, chunks, roomy) +AOMA_FRONT_CAP(bytes) + AOMA_FRONT_FOREIGN_BLOCKS(bytes)
 enum { AOMA_FRONT_SLOTS = 0 AOMA_CLASS_LIST };
 #undef AOMA_CLASS
-#define AOMA_CLASS(bytes, chunks, roomy) +AOMA_FRONT_CAP(bytes) * (bytes)
+#define AOMA_CLASS(bytes, chunks, roomy) +(AOMA_FRONT_CAP(bytes) + AOMA_FRONT_FOREIGN_BLOCKS(bytes)) * (bytes)
 enum { AOMA_FRONT_BYTES_MAX = 0 AOMA_CLASS_LIST };
 #undef AOMA_CLASS
 
@@ -86,6 +94,30 @@ AOMA_INLINE unsigned aoma_front_batch(unsigned class)
     unsigned half = aoma_front_cap(class) / 2;
 
     return half < AOMA_FRONT_BATCH_MAX ? half : AOMA_FRONT_BATCH_MAX;
+}
+
+/* What aoma_run.owner says of a run that blocks were taken from for this CPU's front. */
+AOMA_INLINE size_t aoma_front_owner(void)
+{
+    return (size_t)aoma_rseq_field(aoma_rseq_id()) + 1;
+}
+
+AOMA_INLINE unsigned aoma_front_class(unsigned stack)
+{
+    return stack < AOMA_FRONT_FOREIGN ? stack : stack - AOMA_FRONT_FOREIGN;
+}
+
+AOMA_INLINE unsigned aoma_front_slots(unsigned stack)
+{
+    return stack < AOMA_FRONT_FOREIGN ? aoma_front_cap(stack) : AOMA_FRONT_BATCH_MAX;
+}
+
+/* The stack for a block of the run, of class, that is freed on this CPU. */
+AOMA_INLINE unsigned aoma_front_stack_for(const struct aoma_run *run, unsigned class)
+{
+    bool foreign = class < AOMA_FRONT_SHARING_CLASSES && aoma_hint_get(&run->owner) != aoma_front_owner();
+
+    return aoma_unlikely(foreign) ? AOMA_FRONT_FOREIGN + class : class;
 }
 
 /* What a front holds of a class at first after it was emptied. */

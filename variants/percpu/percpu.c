@@ -53,7 +53,11 @@ unsigned aoma_percpu_take_batch(unsigned class, void **blocks, unsigned max)
 {
     aoma_active active = aoma_ptr_load_acquire(&aoma_percpu_heap()->active[class]);
 
-    return active ? aoma_run_take_batch(active, class, blocks, max) : 0;
+    if (!active)
+        return 0;
+    if (aoma_hint_get(&aoma_active_run(active)->owner) != aoma_front_owner())
+        aoma_hint_set(&aoma_active_run(active)->owner, aoma_front_owner());
+    return aoma_run_take_batch(active, class, blocks, max);
 }
 
 /* Little is kept over the calls: these are part of the deepest chains. */

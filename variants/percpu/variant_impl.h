@@ -103,7 +103,7 @@ AOMA_INLINE void aoma_variant_free(struct aoma_run *run, unsigned index, bool re
         return;
     }
     aoma_front_mark(block); /* before anybody else can have it */
-    if (aoma_unlikely(!aoma_section_push(aoma_rseq_area(), id, class, block)))
+    if (aoma_unlikely(!aoma_section_push(aoma_rseq_area(), id, aoma_front_stack_for(run, class), block)))
         aoma_front_overflow(run, index, block, function);
 }
 
