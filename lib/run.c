@@ -191,13 +191,13 @@ static void *const *give_word(void *const *blocks, void *const *end)
     size_t bytes = aoma_hint_get(&run->blocks_bytes) - word * word_bytes;
     if (bytes > word_bytes)
         bytes = word_bytes;
-    uint64_t bits = 0;
-    do {
+    uint64_t bits = (uint64_t)1 << (index % 64);
+    while (++blocks < end && (uintptr_t)*blocks - first < bytes) {
         (void)aoma_run_begins(run, (uintptr_t)*blocks - first, &index);
         if (aoma_unlikely(bits >> index & 1))
             break; /* a second free, which is refused when its turn comes */
         bits |= (uint64_t)1 << index;
-    } while (++blocks < end && (uintptr_t)*blocks - first < bytes);
+    }
     if (aoma_unlikely(give_bits(run, word, bits)))
         aoma_run_settle(run);
     return blocks;

@@ -49,7 +49,7 @@ static size_t bytes_in_front(const struct aoma_front *front)
     size_t bytes = 0;
 
     for (unsigned i = 0; i < AOMA_FRONT_STACKS; i++) {
-        unsigned count = (unsigned)(front->stack[i].top - front->stack[i].bottom);
+        unsigned count = aoma_front_held(front, i);
         CHECK(front->stack[i].end - front->stack[i].bottom <= (int)aoma_front_slots(i));
         CHECK(count <= aoma_front_slots(i));
         bytes += count ? count * (size_t)aoma_class_bytes(aoma_front_class(i)) : 0;

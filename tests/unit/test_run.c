@@ -741,21 +741,20 @@ TEST(a_batch_is_given_back_to_the_runs_of_its_blocks)
     static void *all[RUNS * BLOCKS_MAX];
     struct aoma_run *runs[RUNS];
     struct rng rng = rng_stream(test_seed(), 3);
+    void *last[RUNS];
     unsigned count = RUNS;
 
     only_group();
     for (unsigned i = 0; i < RUNS; i++) {
         runs[i] = make(classes[i], AOMA_RUN_NORMAL);
-        count += take_blocks(runs[i], classes[i], all + count, BLOCKS_MAX) - 1;
-        all[i] = all[count]; /* of each run one in the first half, and in the second */
+        count += take_blocks(runs[i], classes[i], all + count, BLOCKS_MAX) - 2;
+        all[i] = all[count];      /* of each run one in the first half, */
+        last[i] = all[count + 1]; /* and in the second */
         aoma_run_retire(runs[i]);
     }
-    for (unsigned i = 0, at = RUNS; i < RUNS; at += expected_count(classes[i], AOMA_RUN_NORMAL) - 2, i++) {
-        void *last = all[at];
-        memmove(all + at, all + at + 1, (count - at - 1) * sizeof *all);
-        all[count - 1] = last;
-    }
-    shuffle(all + RUNS, count - 2 * RUNS, &rng);
+    shuffle(all + RUNS, count - RUNS, &rng);
+    memcpy(all + count, last, sizeof last);
+    count += RUNS;
     unsigned given = count / 2;
     aoma_run_give_batch(all, given);
     unsigned in_use = 0;

@@ -255,9 +255,11 @@ static AOMA_NOINLINE void make_room(unsigned stack)
 /* Not inlined: what is kept here over the calls is not kept while fronts are emptied. */
 static AOMA_NOINLINE bool push_with_room(unsigned stack, struct aoma_segment *segment, void *block)
 {
-    if (!has_front(aoma_front_class(stack)))
+    unsigned class = aoma_front_class(stack);
+
+    if (!has_front(class))
         return false;
-    allow_here(aoma_front_class(stack));
+    allow_here(class);
     if (push(stack, block))
         return true;
     make_room(stack);
@@ -333,7 +335,7 @@ size_t aoma_fronts_count(void)
         const struct aoma_front *front = (const struct aoma_front *)aoma_ptr_load_acquire(&made[number]);
 
         for (unsigned i = 0; i < AOMA_FRONT_STACKS; i++)
-            count += (size_t)(front->stack[i].top - front->stack[i].bottom);
+            count += aoma_front_held(front, i);
     }
     for (unsigned class = 0; class < AOMA_CLASSES; class ++)
         count += aoma_transfer_count(class);
@@ -345,7 +347,7 @@ static bool is_empty(const struct aoma_front *front)
     unsigned held = 0;
 
     for (unsigned i = 0; i < AOMA_FRONT_STACKS; i++)
-        held |= (unsigned)(front->stack[i].top - front->stack[i].bottom);
+        held |= aoma_front_held(front, i);
     return held == 0;
 }
 
@@ -354,11 +356,10 @@ static void empty(struct aoma_front *front)
 {
     for (unsigned i = 0; i < AOMA_FRONT_STACKS; i++) {
         struct aoma_front_stack *stack = &front->stack[i];
-        unsigned bottom = stack->bottom;
-        unsigned count = stack->top - bottom;
+        unsigned count = aoma_front_held(front, i);
 
-        stack->top = (uint16_t)bottom;
-        aoma_run_give_batch((void **)(void *)front + bottom, count);
+        stack->top = stack->bottom;
+        aoma_run_give_batch((void **)(void *)front + stack->bottom, count);
     }
 }
 

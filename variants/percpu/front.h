@@ -112,6 +112,12 @@ AOMA_INLINE unsigned aoma_front_slots(unsigned stack)
     return stack < AOMA_FRONT_FOREIGN ? aoma_front_cap(stack) : AOMA_FRONT_BATCH_MAX;
 }
 
+/* Blocks in a stack. */
+AOMA_INLINE unsigned aoma_front_held(const struct aoma_front *front, unsigned stack)
+{
+    return (unsigned)(front->stack[stack].top - front->stack[stack].bottom);
+}
+
 /* The stack for a block of the run, of class, that is freed on this CPU. */
 AOMA_INLINE unsigned aoma_front_stack_for(const struct aoma_run *run, unsigned class)
 {

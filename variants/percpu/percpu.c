@@ -49,14 +49,23 @@ static AOMA_NOINLINE void *alloc_stolen(unsigned class)
     return run ? aoma_heap_adopt(use_heap(), class, run) : NULL;
 }
 
+/* Not written where it says so already: all who free read the line. */
+static void own(struct aoma_run *run)
+{
+    size_t owner = aoma_front_owner();
+
+    if (aoma_hint_get(&run->owner) != owner)
+        aoma_hint_set(&run->owner, owner);
+}
+
 unsigned aoma_percpu_take_batch(unsigned class, void **blocks, unsigned max)
 {
     aoma_active active = aoma_ptr_load_acquire(&aoma_percpu_heap()->active[class]);
 
     if (!active)
         return 0;
-    if (aoma_hint_get(&aoma_active_run(active)->owner) != aoma_front_owner())
-        aoma_hint_set(&aoma_active_run(active)->owner, aoma_front_owner());
+    if (class < AOMA_FRONT_SHARING_CLASSES)
+        own(aoma_active_run(active));
     return aoma_run_take_batch(active, class, blocks, max);
 }
 
