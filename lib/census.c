@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Copyright (c) The aomalloc developers */
 
+#include "bytes.h"
 #include "census.h"
 #include "fail.h"
 #include "segment.h"
@@ -73,7 +74,7 @@ static void count_segment(struct aoma_census *census, const struct aoma_segment 
 
 void aoma_census_count(struct aoma_census *census)
 {
-    *census = (struct aoma_census){0};
+    aoma_bytes_fill(census, 0, sizeof *census); /* of an initializer, gcc makes a call of memset for 32-bit ARM */
     for (uint32_t number = 0; number < aoma_segment_numbers(); number++) {
         const struct aoma_segment *segment = aoma_segment_by_number(number);
         if (segment)

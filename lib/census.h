@@ -21,7 +21,7 @@ struct aoma_census {
     size_t large;                 /* of the full ones */
     size_t blocks;                /* of all runs but the large ones */
     size_t blocks_free;
-};
+} __attribute__((aligned(AOMA_UNIT_BYTES))); /* what aoma_bytes_fill() fills */
 
 /* Aborts when a run's words contradict its state. */
 void aoma_census_take(struct aoma_census *census);
