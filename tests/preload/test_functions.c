@@ -181,7 +181,7 @@ TEST(reallocarray_multiplies)
     assert_non_null(block);
     assert_true(malloc_usable_size(block) >= 100);
     strcpy(block, "as it was");
-    assert_fails(reallocarray(block, opaque_size(SIZE_MAX / 2 + 1), 2), ENOMEM);
+    assert_fails(reallocarray(opaque_pointer(block), opaque_size(SIZE_MAX / 2 + 1), 2), ENOMEM);
     assert_string_equal(block, "as it was");
     assert_null(reallocarray(block, opaque_size(0), 10));
     assert_ptr_equal(malloc(100), block);
