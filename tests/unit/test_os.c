@@ -2,6 +2,7 @@
 /* Copyright (c) The aomalloc developers */
 
 #include "unit.h"
+#include "process.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -56,6 +57,7 @@ TEST(purged_memory_reads_as_zero)
 
 TEST(resized_memory_keeps_its_content)
 {
+    require_shortening_mremap();
     unsigned char *mem = aoma_os_map(BYTES, AOMA_OS_USABLE);
 
     memset(mem, 0x77, BYTES);
