@@ -75,6 +75,18 @@ needs_of() {
     test32)
         echo 'libcmocka-dev:i386                             links32 gcc cmocka'
         ;;
+    cross-armhf) cross_needs arm-linux-gnueabihf armhf qemu-arm ;;
+    cross-riscv64) # of which Debian 12 has the cross compiler with its libraries only
+        echo 'gcc-riscv64-linux-gnu                          command riscv64-linux-gnu-gcc'
+        echo 'g++-riscv64-linux-gnu                          command riscv64-linux-gnu-g++'
+        echo 'qemu-user                                      command qemu-riscv64'
+        cmocka_source_needs
+        ;;
+    cross-musl)
+        echo 'musl-tools                                     command musl-gcc'
+        echo 'linux-libc-dev                                 header  linux/rseq.h'
+        cmocka_source_needs
+        ;;
     cross-aarch64) cross_needs aarch64-linux-gnu arm64 qemu-aarch64 ;;
     cross-ppc64le) cross_needs powerpc64le-linux-gnu ppc64el qemu-ppc64le ;;
     cross-s390x) cross_needs s390x-linux-gnu s390x qemu-s390x ;;
@@ -97,6 +109,12 @@ cross_needs() { # TRIPLET ARCHITECTURE EMULATOR
     echo "libcmocka-dev:$2  cross $1-gcc cmocka"
     echo "libstdc++6:$2  file /usr/lib/$1/libstdc++.so.6"
     echo "qemu-user  command $3"
+}
+
+# For tools/cross/prefix.sh.
+cmocka_source_needs() {
+    echo 'dpkg-dev                                       command dpkg-source'
+    echo 'cmake                                          command cmake'
 }
 
 is_met() {
@@ -165,7 +183,7 @@ as_root() {
 # apt must be told before it looks at packages of another architecture, name:i386.
 add_architectures() {
     local architecture
-    for architecture in i386 arm64 ppc64el s390x; do
+    for architecture in i386 arm64 armhf ppc64el s390x; do
         if [[ "$* " == *:"$architecture "* ]] && ! dpkg --print-foreign-architectures | grep -qx "$architecture"; then
             as_root dpkg --add-architecture "$architecture"
         fi
