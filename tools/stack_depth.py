@@ -36,6 +36,7 @@ EXTERNAL = {
     '__builtin_unreachable': 0, '__builtin_trap': 0, '__builtin_popcountll': 16, '__popcountdi2': 16,
     # libgcc's, where 64 bits are two words.
     '__ctzdi2': 16, '__clzdi2': 16, '__udivdi3': 64, '__umoddi3': 64,
+    '__aeabi_uidiv': 16, '__aeabi_uidivmod': 32, '__aeabi_uldivmod': 64,
 }
 # These end the process with a message; they do not return and may take what they need.
 FATAL = {'aoma_fail', 'aoma_fail_invariant', 'abort', '__builtin_abort', '__stack_chk_fail'}
