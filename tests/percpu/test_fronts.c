@@ -800,6 +800,19 @@ TEST(free_of_what_was_never_handed_out)
     assert_refused(free_again, "AO_free(");
 }
 
+/* The neighbour of a second block: a first one comes with a new run, the second with a batch. */
+TEST(free_of_what_came_with_a_batch)
+{
+    require_fronts();
+    stay_on_this_cpu();
+    CHECK(AO_malloc(1024));
+    char *block = AO_malloc(1024);
+    const struct aoma_run *run = run_of(block);
+    freed = block + 1024;
+    CHECK((uintptr_t)freed - run->base < aoma_hint_get(&run->blocks_bytes) && !is_in_its_run(freed));
+    assert_refused_everywhere();
+}
+
 /* A block that bears the mark but is in use is a good one. */
 TEST(mark_alone_is_no_fault)
 {

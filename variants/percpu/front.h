@@ -135,8 +135,8 @@ AOMA_INLINE unsigned aoma_front_low_cap(unsigned class)
 }
 
 /*
- * The mark of a freed block: in its second word, from when it is pushed until it is popped. A block that is given back
- * and has it was likely given back before.
+ * The mark of a cached block: in its second word, from when it is pushed, or taken in a batch from its run, until it is
+ * popped. A block that is given back and has it was likely given back before, or never handed out.
  */
 AOMA_INLINE uintptr_t *aoma_front_mark_of(void *block)
 {

@@ -58,6 +58,13 @@ static void own(struct aoma_run *run)
         aoma_hint_set(&run->owner, owner);
 }
 
+/* A block that lies in a front or place bears the mark, had it been freed or not. */
+static void mark_batch(void *const *blocks, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        aoma_front_mark(blocks[i]);
+}
+
 unsigned aoma_percpu_take_batch(unsigned class, void **blocks, unsigned max)
 {
     aoma_active active = aoma_ptr_load_acquire(&aoma_percpu_heap()->active[class]);
@@ -66,7 +73,9 @@ unsigned aoma_percpu_take_batch(unsigned class, void **blocks, unsigned max)
         return 0;
     if (class < AOMA_FRONT_SHARING_CLASSES)
         own(aoma_active_run(active));
-    return aoma_run_take_batch(active, class, blocks, max);
+    unsigned count = aoma_run_take_batch(active, class, blocks, max);
+    mark_batch(blocks, count);
+    return count;
 }
 
 /* Little is kept over the calls: these are part of the deepest chains. */
