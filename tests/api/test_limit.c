@@ -249,6 +249,42 @@ TEST(a_peak_of_large_blocks_goes_by_itself)
         peak_goes_by(before, 128 * MIB, ranges[i / 2].least, ranges[i / 2].most);
 }
 
+/* The same of smaller blocks, more of them than peak_goes_by() keeps. */
+static void small_peak_goes_by(size_t least, unsigned doublings)
+{
+    struct rng rng = rng_stream(test_seed(), least);
+    struct chain chain = {0};
+    size_t peak = 0;
+
+    AO_malloc_enable_mmap();
+    size_t before = process_resident_bytes();
+    for (unsigned round = 0; round < 2; round++) {
+        while (chain.bytes < 96 * MIB) {
+            size_t size = rng_size(&rng, least, doublings);
+            assert_true(chain_add(&chain, size));
+            memset((char *)chain.first + sizeof(void *), 0xff, size - sizeof(void *));
+        }
+        peak = process_resident_bytes() - before;
+        assert_true(peak >= 90 * MIB);
+        chain_free(&chain);
+        if (!test_instrumented())
+            assert_in_range(process_resident_bytes(), 0, before + peak / 8 + 8 * MIB);
+    }
+    AO_malloc_trim();
+    if (!test_instrumented())
+        assert_in_range(process_resident_bytes(), 0, before + 2 * MIB + peak / 50); /* and metadata */
+}
+
+TEST(a_peak_of_small_blocks_goes_by_itself)
+{
+    small_peak_goes_by(16, 6);
+}
+
+TEST(a_peak_of_middle_blocks_goes_by_itself)
+{
+    small_peak_goes_by(1000, 6);
+}
+
 /* Blocks that come and go beside others in use take no more than these at their most, and half of them. */
 TEST(large_blocks_that_come_and_go_keep_within_bounds)
 {
