@@ -2,9 +2,9 @@
 /* Copyright (c) The aomalloc developers */
 
 /*
- * When the operating system gives no memory, now and then or any more: NULL with ENOMEM, blocks in use keep their content,
- * and what is freed can be had again. The library's calls of mmap and mremap come here first, since the program's symbols
- * go before the C library's.
+ * When the operating system gives no memory, now and then or any more: NULL with ENOMEM, blocks in use keep their
+ * content, and what is freed can be had again. The library's calls of mmap and mremap come here first, since the
+ * program's symbols go before the C library's.
  */
 
 #define _GNU_SOURCE
@@ -193,7 +193,7 @@ static struct shared {
     unsigned calls;          /* of that one */
     unsigned failed;         /* of all others together */
     unsigned refused;        /* calls of the library that failed for it */
-} *shared;
+} * shared;
 
 static void run_with_failures(void *seed)
 {
