@@ -11,6 +11,8 @@
 #include <ucontext.h>
 
 _Thread_local bool (*step_function)(void);
+_Thread_local unsigned step_system_calls;
+_Thread_local uintptr_t step_address;
 
 static unsigned traps;
 
@@ -24,11 +26,26 @@ static void stop_stepping(ucontext_t *context)
 #endif
 }
 
+/* The instruction that comes next. */
+static void note_instruction(const ucontext_t *context)
+{
+#if defined(__x86_64__)
+    static const unsigned char system_call[] = {0x0f, 0x05};
+
+    step_address = (uintptr_t)context->uc_mcontext.gregs[REG_RIP];
+    if (memcmp((const void *)step_address, system_call, sizeof system_call) == 0)
+        step_system_calls++;
+#else
+    (void)context;
+#endif
+}
+
 static void on_trap(int number, siginfo_t *info, void *context)
 {
     int kept = errno;
     (void)number;
     (void)info;
+    note_instruction(context);
     if (!step_function || !step_function())
         stop_stepping(context);
     errno = kept;
@@ -40,7 +57,7 @@ void step_with(bool (*on_step)(void))
 
     memset(&action, 0, sizeof action);
     action.sa_sigaction = on_trap;
-    action.sa_flags = SA_SIGINFO;
+    action.sa_flags = SA_SIGINFO | SA_NODEFER; /* a handler may be stepped through, too */
     sigaction(SIGTRAP, &action, NULL);
     step_function = on_step;
 }

@@ -10,22 +10,35 @@
 #define AOMALLOC_TEST_STEP_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 /*
  * From now on on_step is called after each instruction that the calling thread executes between step_on() and
- * step_off(), until it returns false or the next call of step_with(). NULL: no more.
+ * step_off(), until it returns false or the next call of step_with(). NULL: no more. It may itself step through
+ * something, with another function.
  */
 void step_with(bool (*on_step)(void));
 
 /* The function that step_with() was given, for step_on(). */
 extern _Thread_local bool (*step_function)(void);
 
+/* At each step: the address of the next instruction, and how many of those so far were system calls. */
+extern _Thread_local uintptr_t step_address;
+extern _Thread_local unsigned step_system_calls;
+
 /* Ends the test as skipped unless instructions can be stepped through here. */
 void step_require(void);
+
+/* What surrounds the stepped code stays outside: a handler may change the same variables. */
+static inline void step_barrier(void)
+{
+    __asm__ volatile("" ::: "memory");
+}
 
 static inline void step_on(void)
 {
 #if defined(__x86_64__)
+    step_barrier();
     if (step_function)
         __builtin_ia32_writeeflags_u64(__builtin_ia32_readeflags_u64() | 0x100u);
 #endif
@@ -35,6 +48,7 @@ static inline void step_off(void)
 {
 #if defined(__x86_64__)
     __builtin_ia32_writeeflags_u64(__builtin_ia32_readeflags_u64() & ~0x100ull);
+    step_barrier();
 #endif
 }
 

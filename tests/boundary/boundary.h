@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/* Copyright (c) The aomalloc developers */
+
+/*
+ * Does something at each instruction boundary of a call, each time in a copy (a fork) of the process that has come
+ * that far: the call itself is stepped through once, and state and position are exactly the same for all that is done.
+ *
+ * Steps abort restartable sections. What a call does where none is aborted is reached by breakpoints instead, at each
+ * of its instructions: the trap is the signal that interrupts the section, and the kernel does with it what it does
+ * with any.
+ */
+#ifndef AOMALLOC_TEST_BOUNDARY_H
+#define AOMALLOC_TEST_BOUNDARY_H
+
+#include "rng.h"
+#include "state.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/*
+ * How much is tried, from AOMALLOC_TEST_BOUNDARIES. few, the default: samples, in calls that are not long. some, also
+ * if AOMALLOC_TEST_LONG=1: samples in all states. all: every boundary.
+ */
+enum boundary_extent { BOUNDARY_FEW, BOUNDARY_SOME, BOUNDARY_ALL };
+enum boundary_extent boundary_extent(void);
+
+/* What is found out in copies, in memory that all of them share. */
+struct boundary_tally {
+    const char *what;          /* is done in the copy, for messages */
+    unsigned long boundaries;  /* between instructions of the undisturbed call */
+    unsigned long in_sections; /* of these, in a restartable section */
+    unsigned long covered;     /* of these; several times, if several things are done */
+    unsigned long copies;
+    unsigned long handlers, pairs;        /* handlers run; of these, inside another */
+    unsigned long work, work_with_system; /* most instructions of one call, without its handlers; with a system call */
+    unsigned long calls_counted;
+    unsigned long blocks, chunks; /* most that are missing */
+};
+extern struct boundary_tally *tally;
+
+struct boundary_plan {
+    const struct state *state;
+    const char *what;      /* is done there, for messages */
+    unsigned samples;      /* of the boundaries, about, unless all are meant */
+    void (*at)(void);      /* in the copy, right there, as a handler */
+    void (*after)(void);   /* in the copy, when the call has returned */
+    bool with_breakpoints; /* not by steps */
+};
+
+/* In a process of its own, prepared for the state. Fails the test when a copy does. */
+void boundary_each(const struct boundary_plan *plan);
+
+/* Sets up the tally and skips the test where it cannot be. */
+void boundary_begin(void);
+
+/* Whether the state can be had here, by what is in front of the heaps, and the call is no longer than is meant. */
+bool boundary_is_possible(const struct state *state);
+
+/* Skips a test of states_of_variant where there are none. */
+void boundary_require_own_states(void);
+
+/* For what is done in copies: an own stream for each. */
+extern struct rng boundary_rng;
+
+/* Runs what() with handler() in it after its m-th instruction, m random; what() marks by step_on() what is meant. */
+void boundary_interrupted_within(void (*what)(void), void (*handler)(void), unsigned long steps_about);
+
+#endif /* AOMALLOC_TEST_BOUNDARY_H */

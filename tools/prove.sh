@@ -1,0 +1,161 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# Copyright (c) The aomalloc developers
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+usage() {
+    cat <<'END'
+usage: tools/prove.sh [--list] [--some] [--markdown FILE] [--help] [PROOF...]
+
+Runs the proofs named, or all, on every variant, in full: each instruction boundary, not a sample of them. Builds in
+build-prove, or in $PROVE_BUILD_DIR, and keeps what the tests said in its folder proofs. The exit status is 0 only if
+nothing failed. In full it takes hours on one core; AOMALLOC_TEST_SEED repeats what is random in it.
+
+  --list           the proofs
+  --some           samples, more than in the test suite
+  --markdown FILE  replaces the table in FILE by the counts that the runs printed, also those of earlier runs that are
+                   still in the folder
+END
+}
+
+# name | a test (with the cases of it that are meant), run on every variant, or a command | what it shows
+list() {
+    cat <<'END'
+interrupted|boundary_interrupted|a handler at each instruction boundary, and a second one within handlers
+sequences  |single_step|handlers in long sequences of calls, once after each instruction and in bursts
+frozen     |boundary_halted:frozen_in_each_state two_frozen_in_each_state|threads that stop for ever
+killed     |boundary_halted:killed_in_each_state two_killed_in_each_state|threads that are killed
+forked     |boundary_forked|a fork at each instruction boundary
+sections   |percpu_fronts|restartable sections, interrupted at their stores and emptied
+models     |tests/model/run.sh|models of the lock-free parts, in all interleavings
+mutations  |tools/mutate.py|the library broken on purpose
+fuzz       |tools/fuzz.sh|sequences of calls that a fuzzer looks for
+soak       |tools/soak.sh|hours of work
+machines   |tools/test_cross.sh|other processors, in emulation
+END
+}
+
+trim() {
+    local text=$1
+    text=${text#"${text%%[![:space:]]*}"}
+    printf '%s' "${text%"${text##*[![:space:]]}"}"
+}
+
+build=${PROVE_BUILD_DIR-build-prove}
+extent=all markdown='' wanted=()
+while [ $# -gt 0 ]; do
+    case $1 in
+    --list)
+        list
+        exit
+        ;;
+    --some) extent=some ;;
+    --markdown)
+        markdown=${2-}
+        [ -f "$markdown" ] || { usage >&2; exit 2; }
+        shift
+        ;;
+    --help)
+        usage
+        exit
+        ;;
+    -*)
+        usage >&2
+        exit 2
+        ;;
+    *)
+        list | grep -q "^$1 *|" || { echo "prove.sh: no such proof: $1" >&2; exit 2; }
+        wanted+=("$1")
+        ;;
+    esac
+    shift
+done
+
+is_wanted() {
+    [ ${#wanted[@]} -eq 0 ] || [[ " ${wanted[*]} " == *" $1 "* ]]
+}
+
+# The program of a test of a variant; nothing if the variant has no such test.
+program_of() {
+    meson introspect "$build" --tests | python3 -c '
+import json, sys
+for test in json.load(sys.stdin):
+    suites = [suite.rpartition(":")[2] for suite in test["suite"]]
+    if test["name"] == sys.argv[1] and sys.argv[2] in suites:
+        print(test["cmd"][0])' "$1" "$2"
+}
+
+# Lines that tell how far a run is.
+telling='^(covered|\[ RUN|\[  FAILED|\[[0-9]+/)|check failed|skipped'
+
+# What ended well replaces what was there: counts of a run that failed are in no table.
+record() {
+    local title=$1 log=$2 status
+    shift 2
+    echo "==> $title"
+    set +e
+    "$@" 2>&1 | tee "$log.part" | grep --line-buffered -E "$telling"
+    status=${PIPESTATUS[0]}
+    set -e
+    if [ "$status" -eq 77 ]; then
+        skipped=$((skipped + 1))
+        rm -f "$log.part" "$log"
+    elif [ "$status" -eq 0 ]; then
+        passed=$((passed + 1))
+        mv "$log.part" "$log"
+    else
+        failed=$((failed + 1))
+        failures+=("$title: $log.part")
+        rm -f "$log"
+    fi
+}
+
+run_test() {
+    local name=$1 test=${2%%:*} cases=() variant program
+    if [[ $2 == *:* ]]; then
+        read -ra cases <<<"${2#*:}"
+    fi
+    for variant in $variants; do
+        program=$(program_of "$test" "$variant")
+        if [ -n "$program" ]; then
+            record "$name, $variant" "$build/proofs/$name-$variant.log" "$program" "${cases[@]}"
+        fi
+    done
+}
+
+run_all() {
+    local name what
+    while IFS='|' read -r name what _; do
+        name=$(trim "$name")
+        what=$(trim "$what")
+        is_wanted "$name" || continue
+        if [[ $what != */* ]]; then
+            run_test "$name" "$what"
+        elif [ -x "$what" ]; then
+            record "$name" "$build/proofs/$name.log" "$what"
+        else
+            echo "==> $name: there is no $what"
+        fi
+    done < <(list)
+}
+
+passed=0 failed=0 skipped=0 failures=()
+export CC=${CC-gcc} CXX=${CXX-g++}
+[ -f "$build/build.ninja" ] || meson setup "$build" -Dtests=enabled -Dbench=disabled -Dexamples=disabled -Dman=disabled
+ninja -C "$build"
+variants=$(for folder in variants/*/; do basename "$folder"; done)
+mkdir -p "$build/proofs"
+export AOMALLOC_TEST_BOUNDARIES=$extent
+if [ "$extent" = all ]; then
+    export AOMALLOC_TEST_LONG=1
+fi
+run_all < /dev/null
+if [ -n "$markdown" ]; then
+    python3 tools/prove_table.py "$build/proofs" "$markdown"
+fi
+for failure in "${failures[@]}"; do
+    echo "FAILED: $failure"
+done
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" -eq 0 ]

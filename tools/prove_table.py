@@ -1,0 +1,88 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+# Copyright (c) The aomalloc developers
+"""Writes the tables of proofs into a document, from what the runs of tools/prove.sh printed.
+
+usage: prove_table.py FOLDER_OF_LOGS DOCUMENT
+
+Of the lines "covered: KEY=VALUE ..." and "work: KEY=VALUE ..." all numbers in the tables are sums or maxima.
+"""
+import pathlib
+import re
+import sys
+
+BEGIN, END = '<!-- begin of what tools/prove.sh writes -->\n', '<!-- end of what tools/prove.sh writes -->\n'
+
+
+def rows_of(folder, kind):
+    """A dictionary for each line of that kind; of which variant is in the log's name."""
+    for log in sorted(folder.glob('*-*.log')):
+        for line in log.read_text(encoding='utf-8', errors='replace').splitlines():
+            if line.startswith(kind + ': '):
+                pairs = dict(pair.split('=', 1) for pair in line.split()[1:])
+                yield {**pairs, 'variant': log.stem.rpartition('-')[2]}
+
+
+def number(row, key):
+    return int(row.get(key, 0))
+
+
+def table(head, rows):
+    lines = ['| ' + ' | '.join(head) + ' |', '|' + '---|' * len(head)]
+    lines += ['| ' + ' | '.join(str(cell).replace('_', '\\_') for cell in row) + ' |' for row in rows]
+    return '\n'.join(lines) + '\n'
+
+
+def grouped(rows, keys):
+    groups = {}
+    for row in rows:
+        groups.setdefault(tuple(row[key] for key in keys), []).append(row)
+    return groups
+
+
+def summary(covered):
+    for (proof, variant, way), rows in grouped(covered, ('proof', 'variant', 'way')).items():
+        sums = [sum(number(row, key) for row in rows)
+                for key in ('instructions', 'in_sections', 'boundaries', 'runs', 'handlers', 'pairs')]
+        most = [max(number(row, key) for row in rows) for key in ('missing_blocks', 'missing_chunks')]
+        states = len({(row['call'], row['state']) for row in rows})
+        yield (proof, variant, way, states, *sums, *most)
+
+
+def by_state(covered):
+    for (call, state, variant, way), rows in grouped(covered, ('call', 'state', 'variant', 'way')).items():
+        counts = []
+        for proof in ('interrupted', 'frozen', 'killed', 'forked'):
+            counts.append(sum(number(row, 'runs') for row in rows if row['proof'] == proof))
+        yield (call, state, variant, way, max(number(row, 'instructions') for row in rows), *counts)
+
+
+def most_work(work):
+    for (call, state, variant), rows in grouped(work, ('call', 'state', 'variant')).items():
+        yield (call, state, variant, sum(number(row, 'calls') for row in rows),
+               max(number(row, 'most') for row in rows), max(number(row, 'most_with_system_call') for row in rows))
+
+
+def main():
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    folder, document = map(pathlib.Path, sys.argv[1:])
+    text = document.read_text(encoding='utf-8')
+    if text.count(BEGIN) != 1 or text.count(END) != 1:
+        sys.exit(f'{document}: the lines between which the tables belong are missing:\n{BEGIN}{END}')
+    covered = list(rows_of(folder, 'covered'))
+    parts = [
+        table(('proof', 'variant', 'by', 'calls and states', 'instructions of these', 'in sections', 'boundaries tried',
+               'runs', 'handlers', 'pairs', 'most blocks missing', 'most chunks missing'), summary(covered)),
+        table(('call', 'state', 'variant', 'by', 'instructions', 'interrupted', 'frozen', 'killed', 'forked'),
+              by_state(covered)),
+        table(('call', 'state', 'variant', 'calls counted', 'most instructions', 'most, with system calls'),
+              most_work(list(rows_of(folder, 'work')))),
+    ]
+    tables = re.sub(r'\n+$', '\n', '\n'.join(parts))
+    before, rest = text.split(BEGIN)
+    document.write_text(f'{before}{BEGIN}\n{tables}\n{END}{rest.split(END)[1]}', encoding='utf-8')
+
+
+if __name__ == '__main__':
+    main()
