@@ -6,11 +6,11 @@
 # Does nothing where all is there. On systems without apt-get it names what is missing and fails.
 set -euo pipefail
 PATH=$PATH:/usr/sbin:/sbin
-groups='build test model example programs bench lint build32 test32 cross-PROCESSOR vm'
+groups='build test model fuzz example programs bench lint build32 test32 cross-PROCESSOR vm'
 
 # The one place that says what is needed. A line per need: Debian packages, the first that exists is taken, then how to
 # tell that the need is met already, whoever installed it:
-#   command NAME | pkgconfig NAME | header NAME | library NAME | file PATH | sanitizer | pythontest MODULE |
+#   command NAME | pkgconfig NAME | header NAME | library NAME | file PATH | sanitizer | fuzzer | pythontest MODULE |
 #   links32 COMPILER [LIBRARY] | cross COMPILER LIBRARY
 needs_of() {
     case $1 in
@@ -34,6 +34,12 @@ needs_of() {
         ;;
     model) # that is verified by tests/model/run.sh
         echo 'spin                                           command spin'
+        ;;
+    fuzz) # what tools/fuzz.sh runs, and counts with
+        echo 'clang                                          command clang'
+        echo 'libclang-rt-dev|libclang-rt-CLANG-dev|libclang-common-CLANG-dev fuzzer'
+        echo 'afl++                                          command afl-clang-fast'
+        echo 'llvm                                           command llvm-cov'
         ;;
     example)
         echo 'libunwind-dev                                  pkgconfig libunwind'
@@ -127,6 +133,7 @@ is_met() {
     cross) echo 'int main(void) { return 0; }' | "$2" -x c - -x none -l"$3" -o /dev/null ;;
     pythontest) /usr/bin/python3 -c "import test.$2" ;;
     links32) echo 'int main() { return 0; }' | "$2" -m32 -x c - -x none ${3:+-l"$3"} -o /dev/null ;;
+    fuzzer) echo 'int LLVMFuzzerTestOneInput(void) { return 0; }' | clang -fsanitize=fuzzer -x c - -o /dev/null ;;
     sanitizer) echo 'int main(void) { return 0; }' | clang -fsanitize=address -x c - -o /dev/null ;;
     esac >/dev/null 2>&1
 }
