@@ -70,16 +70,19 @@ static AOMA_NOINLINE void *take_and_install(struct aoma_heap *heap, unsigned cla
     return block;
 }
 
+/* Blocks of this size and above: what a refill costs is little beside what is done with them. */
+#define AOMA_UNCHOOSY_BYTES AOMA_KIB
+
 /*
- * While there is only the static heap, always a full one of the lowest runs, so that others become empty and serve
- * other sizes. Where memory can still be had, in a circle: by the time that a run is asked again it has gathered as
- * many free blocks as frees allow.
+ * While there is only the static heap, and for large blocks, always a full one of the lowest runs, so that others
+ * become empty and serve other sizes. Where memory can still be had, in a circle: by the time that a run is asked again
+ * it has gathered as many free blocks as frees allow.
  */
 static AOMA_NOINLINE struct aoma_run *find_partial(struct aoma_heap *heap, unsigned class, bool choosy)
 {
     struct aoma_hint lowest = {0};
 
-    return aoma_run_take_partial(class, choosy, aoma_source_mmap_enabled() ? &heap->cursor[class] : &lowest);
+    return aoma_run_take_partial(class, choosy, choosy ? &heap->cursor[class] : &lowest);
 }
 
 static void *take_from_partial(struct aoma_heap *heap, unsigned class, bool choosy)
@@ -101,7 +104,7 @@ void *aoma_heap_alloc_existing(struct aoma_heap *heap, unsigned class)
 
 void *aoma_heap_refill(struct aoma_heap *heap, unsigned class)
 {
-    bool choosy = aoma_source_mmap_enabled();
+    bool choosy = aoma_source_mmap_enabled() && aoma_class_bytes(class) < AOMA_UNCHOOSY_BYTES;
     void *block = take_from_active(heap, class, choosy);
     struct aoma_run *run;
 

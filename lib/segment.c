@@ -28,11 +28,22 @@
 #define AOMA_SEGMENT_TRIES 8u
 
 /* A segment's dirty free chunks before it is worth a system call, unless all of it is free. */
-#define AOMA_PURGE_CHUNKS 16u
+#define AOMA_PURGE_CHUNKS 8u
 
 static struct aoma_ptr static_installed;  /* 0 -> 1 once, released behind what it tells; installing again is harmless */
 static struct aoma_counter numbers_taken; /* beyond the static segments' */
 static struct aoma_counter dirty_free;    /* a sum of relaxed additions, exact when all is quiet */
+
+/*
+ * How much of the idle limit nobody needs. A round ends when as many bytes of chunks have been given back as are
+ * mapped. What of the dirty free memory was not taken in the whole of a round serves nobody: it comes off the limit.
+ * If all was taken, the limit rises again. Hints: what threads write at once is lost.
+ */
+static struct {
+    struct aoma_hint given;  /* bytes, in this round */
+    struct aoma_hint least;  /* dirty free bytes at their fewest, in this round */
+    struct aoma_hint excess; /* bytes that the limit is lower by */
+} idle;
 
 uint32_t aoma_segment_numbers(void)
 {
@@ -64,10 +75,45 @@ size_t aoma_segment_idle_limit(void)
 
 size_t aoma_segment_idle_surplus(void)
 {
-    size_t idle = aoma_segment_dirty_free_bytes() + aoma_kept_excess();
+    size_t bytes = aoma_segment_dirty_free_bytes() + aoma_kept_excess();
     size_t limit = aoma_segment_idle_limit();
+    size_t excess = aoma_hint_get(&idle.excess);
 
-    return idle > limit ? idle - limit : 0;
+    limit = limit > excess + AOMA_IDLE_LEAST_BYTES ? limit - excess : AOMA_IDLE_LEAST_BYTES;
+    return bytes > limit ? bytes - limit : 0;
+}
+
+static void end_round(void)
+{
+    size_t least = aoma_hint_get(&idle.least);
+    size_t excess = aoma_hint_get(&idle.excess);
+
+    if (least > AOMA_IDLE_LEAST_BYTES / 2)
+        excess += least;
+    else
+        excess -= excess / 4;
+    if (excess > aoma_segment_idle_limit())
+        excess = aoma_segment_idle_limit();
+    aoma_hint_set(&idle.excess, excess);
+    aoma_hint_set(&idle.least, aoma_segment_dirty_free_bytes());
+    aoma_hint_set(&idle.given, 0);
+}
+
+static void note_given(size_t bytes)
+{
+    size_t given = aoma_hint_get(&idle.given) + bytes;
+
+    aoma_hint_set(&idle.given, given);
+    if (aoma_unlikely(given > aoma_source_mapped_bytes()))
+        end_round();
+}
+
+static void note_taken(void)
+{
+    size_t bytes = aoma_segment_dirty_free_bytes();
+
+    if (bytes < aoma_hint_get(&idle.least))
+        aoma_hint_set(&idle.least, bytes);
 }
 
 void aoma_segment_count_dirty_free(size_t add, size_t sub)
@@ -144,6 +190,7 @@ static bool account_taken(struct aoma_segment *segment, uint64_t bits)
 
     if (dirty)
         aoma_segment_count_dirty_free(0, purgeable_bytes(segment, dirty));
+    note_taken();
     return dirty == 0;
 }
 
@@ -237,6 +284,7 @@ void aoma_segment_give(struct aoma_segment *segment, unsigned first, unsigned n)
         bits) /* mostly they are: each chunk's bit is its holder's to write */
         aoma_fetch_or_full(&segment->dirty, bits);
     aoma_segment_count_dirty_free(purgeable_bytes(segment, bits), 0);
+    note_given(chunks_bytes(bits));
     give_bits(segment, bits);
 }
 

@@ -126,27 +126,45 @@ TEST(refill_takes_the_lowest_partial_run_of_the_static_heap)
     assert_ptr_equal(alloc(CLASS_1K), last_of_run[3]);
 }
 
+/* A full run of which then so many blocks come free; the header holds another one that is full. */
+static struct aoma_run *run_with_few_free(unsigned class, unsigned few, void **kept)
+{
+    empty_header(class);
+    struct aoma_run *run = header_run(class);
+
+    assert_int_equal(chunks_of(run), aoma_class_chunks(class, AOMA_RUN_ROOMY));
+    for (unsigned i = 0; i < count_of(run); i++)
+        kept[i] = blocks[i];
+    empty_header(class);
+    for (unsigned i = 0; i < few; i++)
+        give(kept[i]);
+    return run;
+}
+
 /* Where memory can still be had, a run of whose blocks hardly any is free is left to gather more. */
 TEST(refill_passes_by_an_almost_full_run_when_there_is_mmap)
 {
-    only_group();
-    empty_header(CLASS_1K);
-    struct aoma_run *first = header_run(CLASS_1K);
-    unsigned count = count_of(first), few = count * 3 / 16 - 1;
-
-    assert_int_equal(chunks_of(first), aoma_class_chunks(CLASS_1K, AOMA_RUN_ROOMY));
+    enum { CLASS = CLASS_1K - 1, FEW = 64 * 3 / 16 - 1 }; /* of its first word */
     void *kept[BLOCKS_MAX] = {NULL};
-    for (unsigned i = 0; i < count; i++)
-        kept[i] = blocks[i];
-    empty_header(CLASS_1K);
-    for (unsigned i = 0; i < few; i++)
-        give(kept[i]);
-    assert_ptr_not_equal(run_of(alloc(CLASS_1K)), first);
-    check_run(first, AOMA_RUN_PARTIAL, CLASS_1K, count);
-    while (run_has_free(header_run(CLASS_1K)))
-        alloc(CLASS_1K);
-    give(kept[few]);
-    assert_ptr_equal(run_of(alloc(CLASS_1K)), first);
+
+    only_group();
+    struct aoma_run *run = run_with_few_free(CLASS, FEW, kept);
+    assert_ptr_not_equal(run_of(alloc(CLASS)), run);
+    check_run(run, AOMA_RUN_PARTIAL, CLASS, count_of(run));
+    while (run_has_free(header_run(CLASS)))
+        alloc(CLASS);
+    give(kept[FEW]);
+    assert_ptr_equal(run_of(alloc(CLASS)), run);
+}
+
+/* Not of large blocks, where memory counts for more. */
+TEST(refill_takes_an_almost_full_run_of_large_blocks)
+{
+    void *kept[BLOCKS_MAX] = {NULL};
+
+    only_group();
+    struct aoma_run *run = run_with_few_free(CLASS_1K, 1, kept);
+    assert_ptr_equal(run_of(alloc(CLASS_1K)), run);
 }
 
 /* When nothing else is left, also an almost full run is good enough. */

@@ -605,15 +605,15 @@ static unsigned purges_with(unsigned dirty, bool beside_others)
 
 TEST(a_purge_is_due_when_there_is_much_to_purge_here_and_everywhere)
 {
-    assert_int_equal(purges_with(16, false), 0);
-    assert_int_equal(purges_with(16, true), 1);
-    assert_int_equal(purges_with(15, true), 0);
+    assert_int_equal(purges_with(8, false), 0);
+    assert_int_equal(purges_with(8, true), 1);
+    assert_int_equal(purges_with(7, true), 0);
 }
 
 /* Memory is taken from low segments first, so what was just given low is what is asked for next. */
 TEST(the_highest_that_is_worth_it_is_purged)
 {
-    enum { DIRTY = 16 };
+    enum { DIRTY = 8 };
     struct aoma_segment *segments = only_group();
     bool clean;
 
@@ -643,6 +643,34 @@ TEST(a_wholly_free_segment_is_purged_however_few_chunks_are_dirty)
     aoma_segment_count_dirty_free(aoma_segment_idle_limit(), 0);
     aoma_segment_purge_if_due(segment);
     assert_int_equal(faulty_os.purge_calls, 1);
+}
+
+/* Gives and takes one chunk until so many bytes as are mapped have been given, some times over. */
+static void give_and_take_for_rounds(unsigned rounds)
+{
+    size_t chunks = rounds * (aoma_source_mapped_bytes() / AOMA_CHUNK_BYTES + 1);
+
+    for (size_t i = 0; i < chunks; i++) {
+        struct aoma_run *run = must_take(1);
+        give_run(run, 1);
+    }
+}
+
+/* Idle memory that serves nobody comes off the limit; when it is asked for, the limit rises again. */
+TEST(the_idle_limit_follows_what_is_needed)
+{
+    (void)only_group();
+    size_t limit = aoma_segment_idle_limit();
+    size_t idle = limit - AOMA_MIB / 4;
+
+    aoma_segment_count_dirty_free(idle, aoma_segment_dirty_free_bytes());
+    assert_int_equal(aoma_segment_idle_surplus(), 0);
+    give_and_take_for_rounds(3);
+    assert_in_range(aoma_segment_idle_surplus(), idle - AOMA_IDLE_LEAST_BYTES - AOMA_MIB / 4, idle);
+    aoma_segment_count_dirty_free(0, aoma_segment_dirty_free_bytes());
+    give_and_take_for_rounds(30);
+    aoma_segment_count_dirty_free(idle, aoma_segment_dirty_free_bytes());
+    assert_in_range(aoma_segment_idle_surplus(), 0, AOMA_MIB / 4);
 }
 
 TEST(nothing_is_purged_before_mmap_is_enabled)
