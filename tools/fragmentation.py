@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 # Copyright (c) The aomalloc developers
-"""Runs bench/classic/lifetimes.c with each allocator preloaded: resident memory over memory in use, while blocks of random
-sizes and lifetimes come and go. Writes fragmentation.csv and, with gnuplot, fragmentation.svg into OUTPUT, and prints a
+"""Runs bench/classic/lifetimes.c with each allocator preloaded: resident memory over memory in use, while blocks of
+random sizes and lifetimes come and go. Writes fragmentation.csv and, with gnuplot, fragmentation.svg into OUTPUT, and prints a
 table in Markdown. The figures are pages, not times: they are the same whatever else the machine does."""
 import argparse
 import csv

@@ -107,7 +107,7 @@ void test_require_mremap(void)
         test_skip("valgrind does not follow mremap");
 }
 
-static uint64_t now_ns(void)
+uint64_t test_now_ns(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
@@ -116,12 +116,12 @@ static uint64_t now_ns(void)
 
 uint64_t test_deadline_ns(void)
 {
-    return now_ns() + (uint64_t)(test_seconds() * (double)NS_PER_S);
+    return test_now_ns() + (uint64_t)(test_seconds() * (double)NS_PER_S);
 }
 
 bool test_passed(uint64_t deadline_ns)
 {
-    return now_ns() >= deadline_ns;
+    return test_now_ns() >= deadline_ns;
 }
 
 static void choose_seed(void)
@@ -130,7 +130,7 @@ static void choose_seed(void)
     if (value)
         seed = strtoull(value, NULL, 0);
     else if (getrandom(&seed, sizeof seed, 0) != sizeof seed)
-        seed = now_ns();
+        seed = test_now_ns();
     printf("AOMALLOC_TEST_SEED=0x%" PRIx64 "\n", seed);
 }
 

@@ -109,6 +109,9 @@ bool test_instrumented(void);
 /* Ends the test as skipped under valgrind, which (3.19) takes memory that mremap() made longer in place for lost. */
 void test_require_mremap(void);
 
+/* Of a clock that does not go back. */
+uint64_t test_now_ns(void);
+
 /* A moment test_seconds() from now, and whether a moment has passed. */
 uint64_t test_deadline_ns(void);
 bool test_passed(uint64_t deadline_ns);

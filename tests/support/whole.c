@@ -14,6 +14,9 @@
 /* Two of them fill a chunk, so that each chunk that is missing counts. */
 enum { BLOCK_BYTES = 4096 };
 
+/* The heap grows by whole windows, and keeps them. */
+#define WINDOW_BLOCKS (512 * KIB / BLOCK_BYTES)
+
 static size_t *measured;
 
 static size_t count_blocks(void)
@@ -49,4 +52,13 @@ void whole_assert(void)
     size_t count = count_blocks();
     if (count != *measured)
         fail_msg("%zu blocks of %d bytes, in a new process %zu", count, BLOCK_BYTES, *measured);
+}
+
+void whole_assert_with_windows(void)
+{
+    AO_malloc_set_limit(0);
+    size_t count = count_blocks();
+    if (count < *measured || (count - *measured) % WINDOW_BLOCKS != 0)
+        fail_msg("%zu blocks of %d bytes, in a new process %zu; windows have %zu", count, BLOCK_BYTES, *measured,
+                 WINDOW_BLOCKS);
 }

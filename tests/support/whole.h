@@ -14,4 +14,7 @@ void whole_measure(void);
 /* Fails the test if there are not as many now. Sets the limit to 0, so that nothing is mapped. */
 void whole_assert(void);
 
+/* The same where the heap may have grown by mmap: as many, and all of some windows. */
+void whole_assert_with_windows(void);
+
 #endif /* AOMALLOC_TEST_WHOLE_H */
