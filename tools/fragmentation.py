@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) The aomalloc developers
 """Runs bench/classic/lifetimes.c with each allocator preloaded: resident memory over memory in use, while blocks of
-random sizes and lifetimes come and go. Writes fragmentation.csv and, with gnuplot, fragmentation.svg into OUTPUT, and prints a
-table in Markdown. The figures are pages, not times: they are the same whatever else the machine does."""
+random sizes and lifetimes come and go. Writes fragmentation.csv and, with gnuplot, fragmentation.svg into OUTPUT, and
+prints a table in Markdown. The figures are pages, not times: they are the same whatever else the machine does."""
 import argparse
 import csv
 import os

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) The aomalloc developers
 #
-# Everything at once for a long time (tests/soak), and a picture of it: soak-VARIANT.csv and soak.svg in OUTPUT, operations
-# per second and resident memory over time. All variants at the same time.
+# Everything at once for a long time (tests/soak), and a picture of it: soak-VARIANT.csv and soak.svg in OUTPUT,
+# operations per second and resident memory over time. All variants at the same time.
 set -euo pipefail
 
 fail() {

@@ -2,11 +2,12 @@
 /* Copyright (c) The aomalloc developers */
 
 /*
- * Fragmentation: blocks of random sizes and lifetimes while the bytes in use stay the same. After Wilson, Johnstone, Neely
- * and Boles, "Dynamic Storage Allocation: A Survey and Critical Review" (IWMM 1995), who call a size's logarithm and a
- * random choice of what dies the usual synthetic load and warn that real programs are kinder; so half of the blocks here
- * die young, as most do there. One thread, 64 MiB in use, 1e8 calls of malloc and free together. With the word samples it
- * prints from time to time: calls, bytes in use, bytes of memory that the process has more than at its start.
+ * Fragmentation: blocks of random sizes and lifetimes while the bytes in use stay the same. After Wilson, Johnstone,
+ * Neely and Boles, "Dynamic Storage Allocation: A Survey and Critical Review" (IWMM 1995), who call a size's logarithm
+ * and a random choice of what dies the usual synthetic load and warn that real programs are kinder; so half of the
+ * blocks here die young, as most do there. One thread, 64 MiB in use, 1e8 calls of malloc and free together. With the
+ * word samples it prints from time to time: calls, bytes in use, bytes of memory that the process has more than at its
+ * start.
  */
 #include "classic.h"
 
