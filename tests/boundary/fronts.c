@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Copyright (c) The aomalloc developers */
 
-/* What calls find in variant percpu's fronts. A front of one CPU is meant, so the process stays there. */
+/* What calls find in fronts. In variant percpu that of one CPU is meant, so the process stays there. */
 
 #define _GNU_SOURCE
 #include "state.h"
@@ -11,9 +11,8 @@
 
 #include <sched.h>
 
-#include "front.h"
 #include "heaps.h"
-#include "sections.h"
+#include "owner.h"
 #include "size_class.h"
 #include "transfer.h"
 
@@ -33,8 +32,7 @@ static void stay_here(void)
 
 static const struct aoma_front_stack *stack_here(void)
 {
-    const struct aoma_front *front =
-        (const struct aoma_front *)aoma_ptr_load_acquire(&aoma_fronts[aoma_rseq_field(aoma_rseq_id())]);
+    const struct aoma_front *front = aoma_front_here();
 
     CHECK(front);
     return &front->stack[class_of_state()];
@@ -42,7 +40,7 @@ static const struct aoma_front_stack *stack_here(void)
 
 static unsigned in_front(void)
 {
-    return (unsigned)(stack_here()->top - stack_here()->bottom);
+    return aoma_front_held(aoma_front_here(), class_of_state());
 }
 
 static void front_is_made(void)
@@ -76,7 +74,7 @@ static void batch_in_a_place(void)
 
     nothing_in_front();
     CHECK(aoma_transfer_take_room(class, &place) && place.count == 0);
-    place.count = aoma_percpu_take_batch(class, place.blocks, aoma_front_batch(class));
+    place.count = aoma_heaps_take_batch(class, place.blocks, aoma_front_batch(class));
     CHECK(place.count > 0);
     aoma_transfer_put(&place);
 }

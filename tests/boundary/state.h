@@ -13,9 +13,9 @@
 #include <stdint.h>
 
 enum needs {
-    STATIC_HEAP, /* no mmap; percpu works on its heaps */
+    STATIC_HEAP, /* no mmap; all variants work on their heaps */
     MMAP,
-    FRONTS, /* mmap, and what percpu has in front of its heaps */
+    FRONTS, /* mmap, and fronts */
 };
 
 struct state {

@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /* Copyright (c) The aomalloc developers */
 
-/* Variant percpu, with CPUs that are not there. The library is the build with injection points of tests/percpu. */
+/* Variant percpu, with CPUs that are not there. The library is the build with injection points of tests/fronts. */
 #include "world.h"
 
-#include "front.h"
+#include "owner.h"
 #include "inject.h"
 
-unsigned (*inject_cpu)(unsigned cpu);
+unsigned (*inject_number)(unsigned number);
 void (*inject_window)(enum inject_window window);
 int inject_old_kernel;
 
 static _Thread_local volatile uint32_t virtual_cpu;
 
-static unsigned answer_virtual_cpu(unsigned cpu)
+static unsigned answer_virtual_cpu(unsigned number)
 {
-    (void)cpu;
+    (void)number;
     return virtual_cpu;
 }
 
@@ -38,7 +38,7 @@ uint32_t cpu_get(void)
 void cpu_begin(void)
 {
     virtual_cpu = 0;
-    inject_cpu = answer_virtual_cpu;
+    inject_number = answer_virtual_cpu;
     inject_window = enter_window;
 }
 

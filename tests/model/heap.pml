@@ -2,7 +2,7 @@
 /* Copyright (c) The aomalloc developers */
 
 /*
- * The exchange of headers of lib/heap.c (install, refill, reclaim) and variants/percpu/percpu.c (theft): two heaps'
+ * The exchange of headers of lib/heap.c (install, refill, reclaim) and variants/fronts/heaps.c (theft): two heaps'
  * headers of one class, two runs of two blocks. A run is known in exactly one place, and nothing is stuck. (What a run
  * does when its class changes is in run.pml.)
  */

@@ -2,7 +2,7 @@
 /* Copyright (c) The aomalloc developers */
 
 /*
- * A transfer place of variants/percpu/transfer.c with room for two blocks, and what front.c does with it: refill,
+ * A transfer place of variants/fronts/transfer.c with room for two blocks, and what front.c does with it: refill,
  * make_room, and the look of a free that suspects another before (aoma_transfer_has). The front is one set that changes
  * in one step, sections.pml says why.
  *

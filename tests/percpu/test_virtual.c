@@ -4,7 +4,7 @@
 /* Fronts of CPUs that are not there: threads hop over more of them than any machine has, within calls too. */
 
 #define _GNU_SOURCE
-#include "percpu.h"
+#include "fronts.h"
 
 #include "canary.h"
 #include "chain.h"
@@ -17,8 +17,22 @@
 #include <string.h>
 #include <time.h>
 
-#include "front.h"
+#include "owner.h"
 #include "transfer.h"
+
+/*
+ * Fronts and heaps go by this number from use_virtual_cpus() on. Each thread has its own; it may change at any time.
+ * Threads must not run with equal numbers at once: what aborts a section is the kernel, which knows its own CPUs alone.
+ */
+static _Thread_local volatile uint32_t virtual_cpu;
+
+/* The program's thread-local data is at the same distance from the thread pointer in all threads. */
+static void use_virtual_cpus(void)
+{
+    require_fronts();
+    uintptr_t distance = (uintptr_t)&virtual_cpu - (uintptr_t)aoma_thread_pointer();
+    aoma_ptr_store_release(&aoma_rseq_place.id, distance);
+}
 
 /* ---- one thread on many CPUs ---- */
 
@@ -48,8 +62,8 @@ static unsigned fronts_made(void)
 {
     unsigned count = 0;
 
-    for (unsigned number = 0; number < AOMA_PERCPU_CPUS; number++)
-        count += aoma_ptr_load_acquire(&aoma_fronts[number]) != 0;
+    for (unsigned number = 0; number < AOMA_NUMBERS; number++)
+        count += aoma_front_attached(number) != NULL;
     return count;
 }
 
@@ -80,7 +94,7 @@ TEST(fronts_of_64_cpus)
 /* Few sizes: each front takes a batch of each. */
 TEST(fronts_of_4096_cpus)
 {
-    hop_over(AOMA_PERCPU_CPUS);
+    hop_over(AOMA_NUMBERS);
     exchange_for(test_long() ? 500000 : 8000, 1, hop);
     CHECK(fronts_made() > 1000);
 }
@@ -89,8 +103,8 @@ TEST(fronts_of_4096_cpus)
 static void take_any_number(void)
 {
     static const uint32_t numbers[] = {
-        0,       1,        AOMA_PERCPU_CPUS - 1, AOMA_PERCPU_CPUS, AOMA_PERCPU_CPUS + 1, 65535, 65536, 1u << 29,
-        INT_MAX, 1u << 31, UINT32_MAX - 1,       UINT32_MAX,
+        0,     1,        AOMA_NUMBERS - 1, AOMA_NUMBERS, AOMA_NUMBERS + 1, 65535,
+        65536, 1u << 29, INT_MAX,          1u << 31,     UINT32_MAX - 1,   UINT32_MAX,
     };
     virtual_cpu = numbers[rng_below(&rng, sizeof numbers / sizeof numbers[0])];
 }
@@ -104,7 +118,7 @@ TEST(numbers_out_of_range)
 
 static void take_impossible_number(void)
 {
-    virtual_cpu = AOMA_PERCPU_CPUS + (uint32_t)rng_below(&rng, UINT32_MAX - AOMA_PERCPU_CPUS);
+    virtual_cpu = AOMA_NUMBERS + (uint32_t)rng_below(&rng, UINT32_MAX - AOMA_NUMBERS);
 }
 
 TEST(numbers_out_of_range_alone)

@@ -14,8 +14,8 @@
  * area: bytes from the thread pointer to the registered area; id: to the field that holds the number.
  *
  *     begin:  rseq_cs = descriptor of this section
- *     front:  fail if *id >= AOMA_PERCPU_CPUS
- *             front = aoma_fronts[*id].attached, fail if NULL
+ *     front:  fail if *id >= AOMA_NUMBERS
+ *             front = aoma_fronts[*id], fail if NULL
  *             stack = &front->stack[class]
  *
  *     pop:        begin, front; fail if top == bottom; block = slot[top - 1]; commit top - 1; then, behind the section,
@@ -40,16 +40,16 @@
 #ifndef AOMA_PERCPU_SECTIONS_H
 #define AOMA_PERCPU_SECTIONS_H
 
+#include "cpu.h"
 #include "front.h"
-#include "sections_arch.h"
 
-/*
- * Where the field is that numbers the fronts; 0: there are no fronts (yet). Constant where the processor has no
- * sections: what is about fronts folds away there, and its frames are in no chain of calls.
- */
-AOMA_INLINE intptr_t aoma_sections_id(void)
-{
-    return aoma_sections_exist() ? aoma_rseq_id() : 0;
-}
+/* By the number in the field that the kernel keeps: the front, 0 where there is none or it is being emptied. Written by
+ * CAS: 0 -> the front by who made it or has emptied it, the front -> 0 by who empties it. */
+extern struct aoma_ptr aoma_fronts[AOMA_NUMBERS];
+
+/* Restarts all sections that are under way in this process, by membarrier; false: it refused. */
+bool aoma_rseq_restart_all(void);
+
+#include "sections_arch.h"
 
 #endif /* AOMA_PERCPU_SECTIONS_H */

@@ -52,7 +52,7 @@
 
 #define AOMA_SECTION_INPUTS                                                                                            \
     [thread] "r"(__builtin_thread_pointer()), [cs] "r"(area + AOMA_RSEQ_CS), [id] "r"(id),                             \
-        [class] "r"((uintptr_t) class), [fronts] "r"(aoma_fronts), [cpus] "i"(AOMA_PERCPU_CPUS)
+        [class] "r"((uintptr_t) class), [fronts] "r"(aoma_fronts), [cpus] "i"(AOMA_NUMBERS)
 
 #define AOMA_SECTION_CLOBBERS "x9", "x10", "x11", "x12", "memory", "cc"
 

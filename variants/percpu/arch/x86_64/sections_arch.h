@@ -68,7 +68,7 @@ AOMA_INLINE void *aoma_section_pop(intptr_t area, intptr_t id, unsigned class)
                                "5:\n\t" AOMA_SECTION_ABORT("xorl %k[block], %k[block]\n\t", "5b")
                      : [front] "=&r"(front), [top] "=&r"(top), [block] "=&r"(block)
                      : [area] "r"(area), [id] "r"(id), [class] "r"((uintptr_t) class), [fronts] "r"(aoma_fronts),
-                       [cpus] "i"(AOMA_PERCPU_CPUS)
+                       [cpus] "i"(AOMA_NUMBERS)
                      : "memory", "cc");
     return block;
 }
@@ -86,7 +86,7 @@ AOMA_INLINE bool aoma_section_push(intptr_t area, intptr_t id, unsigned class, v
                                                                "2:\n\t" AOMA_SECTION_ABORT("", "%l[fail]")
         :
         : [area] "r"(area), [id] "r"(id), [class] "r"((uintptr_t) class), [block] "r"(block), [fronts] "r"(aoma_fronts),
-          [cpus] "i"(AOMA_PERCPU_CPUS)
+          [cpus] "i"(AOMA_NUMBERS)
         : "rax", "rcx", "memory", "cc"
         : fail);
     return true;
@@ -121,7 +121,7 @@ AOMA_INLINE unsigned aoma_section_pop_batch(intptr_t area, intptr_t id, unsigned
                      : [front] "=&r"(front), [top] "=&r"(top), [count] "=&r"(count), [slots] "=&r"(slots),
                        [left] "=&r"(left), [block] "=&r"(block)
                      : [area] "r"(area), [id] "r"(id), [class] "r"((uintptr_t) class), [blocks] "r"(blocks), [n] "r"(n),
-                       [fronts] "r"(aoma_fronts), [cpus] "i"(AOMA_PERCPU_CPUS)
+                       [fronts] "r"(aoma_fronts), [cpus] "i"(AOMA_NUMBERS)
                      : "memory", "cc");
     return (unsigned)count;
 }
@@ -146,7 +146,7 @@ AOMA_INLINE bool aoma_section_push_batch(intptr_t area, intptr_t id, unsigned cl
                                  "2:\n\t" AOMA_SECTION_ABORT("", "%l[fail]")
                  :
                  : [area] "r"(area), [id] "r"(id), [class] "r"((uintptr_t) class), [blocks] "r"(blocks), [n] "r"(n),
-                   [fronts] "r"(aoma_fronts), [cpus] "i"(AOMA_PERCPU_CPUS)
+                   [fronts] "r"(aoma_fronts), [cpus] "i"(AOMA_NUMBERS)
                  : "rax", "rcx", "rdx", "r8", "r9", "memory", "cc"
                  : fail);
     return true;

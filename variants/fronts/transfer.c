@@ -11,6 +11,8 @@
  */
 #include "transfer.h"
 
+#include "owner.h"
+
 #define STATE_MASK UINT64_C(3)
 #define STATE_FREE UINT64_C(0)
 #define STATE_BUSY UINT64_C(1)
@@ -42,8 +44,7 @@ static unsigned count_of(uint64_t word)
 static bool take(unsigned class, uint64_t state, struct aoma_transfer *place)
 {
     struct class_places *places = &classes[class];
-    unsigned first =
-        aoma_percpu_cpu() * (AOMA_TRANSFER_PLACES / 2); /* neighbours begin apart: what a CPU gave it gets */
+    unsigned first = aoma_number() * (AOMA_TRANSFER_PLACES / 2); /* neighbours begin apart: what one gave it gets */
 
     for (unsigned n = 0; n < AOMA_TRANSFER_PLACES; n++) {
         unsigned i = (first + n) % AOMA_TRANSFER_PLACES;

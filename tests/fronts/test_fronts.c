@@ -4,7 +4,7 @@
 /* The fronts: what they hold, that all is accounted for, and that what interrupts a section does no harm. */
 
 #define _GNU_SOURCE
-#include "percpu.h"
+#include "fronts.h"
 
 #include "canary.h"
 #include "chain.h"
@@ -27,8 +27,8 @@
 #include <unistd.h>
 
 #include "census.h"
-#include "front.h"
 #include "heaps.h"
+#include "owner.h"
 #include "segment.h"
 #include "transfer.h"
 
@@ -277,7 +277,7 @@ static void put_batch_into_a_place(unsigned class)
     struct aoma_transfer place;
 
     CHECK(aoma_transfer_take_room(class, &place) && place.count == 0);
-    place.count = aoma_percpu_take_batch(class, place.blocks, aoma_front_batch(class));
+    place.count = aoma_heaps_take_batch(class, place.blocks, aoma_front_batch(class));
     CHECK(place.count > 0);
     aoma_transfer_put(&place);
 }
@@ -382,8 +382,7 @@ static void interrupt_at(const volatile void *address, void (*operation)(void))
 
 static struct aoma_front *front_of_this_cpu(void)
 {
-    struct aoma_front *front =
-        (struct aoma_front *)aoma_ptr_load_acquire(&aoma_fronts[aoma_rseq_field(aoma_rseq_id())]);
+    struct aoma_front *front = aoma_front_here();
 
     CHECK(front);
     return front;
@@ -612,8 +611,8 @@ static size_t cached_of(unsigned class)
 {
     size_t count = aoma_transfer_count(class);
 
-    for (unsigned number = 0; number < AOMA_PERCPU_CPUS; number++) {
-        const struct aoma_front *front = (const struct aoma_front *)aoma_ptr_load_acquire(&aoma_fronts[number]);
+    for (unsigned number = 0; number < AOMA_NUMBERS; number++) {
+        const struct aoma_front *front = aoma_front_attached(number);
         count += front ? aoma_front_held(front, class) : 0;
     }
     return count;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Copyright (c) The aomalloc developers */
 
-#include "percpu.h"
+#include "fronts.h"
 
 #include <aomalloc.h>
 #include <string.h>
@@ -10,19 +10,18 @@
 #include "exchange.h"
 
 #include "census.h"
-#include "front.h"
+#include "owner.h"
 
-unsigned (*inject_cpu)(unsigned cpu);
+unsigned (*inject_number)(unsigned number);
 void (*inject_window)(enum inject_window window);
 int inject_old_kernel;
 
-_Thread_local volatile uint32_t virtual_cpu;
 void (*exchange_before)(uintptr_t thread);
 
 void require_fronts(void)
 {
     AO_malloc_enable_mmap();
-    if (strcmp(AO_malloc_mode(), "rseq") != 0)
+    if (strcmp(AO_malloc_mode(), TEST_FRONTS_MODE) != 0)
         test_skip(AO_malloc_mode());
 }
 
@@ -62,19 +61,11 @@ size_t bytes_in_fronts(void)
 {
     size_t bytes = 0;
 
-    for (unsigned number = 0; number < AOMA_PERCPU_CPUS; number++) {
-        uintptr_t front = aoma_ptr_load_acquire(&aoma_fronts[number]);
-        bytes += front ? bytes_in_front((const struct aoma_front *)front) : 0;
+    for (unsigned number = 0; number < AOMA_NUMBERS; number++) {
+        const struct aoma_front *front = aoma_front_attached(number);
+        bytes += front ? bytes_in_front(front) : 0;
     }
     return bytes;
-}
-
-/* The program's thread-local data is at the same distance from the thread pointer in all threads. */
-void use_virtual_cpus(void)
-{
-    require_fronts();
-    uintptr_t distance = (uintptr_t)&virtual_cpu - (uintptr_t)aoma_thread_pointer();
-    aoma_ptr_store_release(&aoma_rseq_place.id, distance);
 }
 
 enum { SLOTS = 512 };

@@ -2,34 +2,34 @@
 /* Copyright (c) The aomalloc developers */
 
 /*
- * Fronts: per CPU and class a stack of free blocks, pushed and popped by restartable sections (sections.h) without any
- * atomic instruction. Whole batches go in and out by way of the transfer places (transfer.h).
+ * Fronts: per owner (owner.h: a CPU or a thread) and class a stack of free blocks, which the owner pushes and pops
+ * without any atomic instruction. Whole batches go in and out by way of the transfer places (transfer.h).
  *
  * A block in a front has its run's bit clear, like one in use: to the run it is in somebody's hands.
  *
  *     front   stack[0] top bottom end | stack[1] ... | slots of class 0 | slots of class 1 | ...
  *                      |    |     +--- pushes stop here: a slot of its own, or the one after them
  *                      |    +--------- first slot
- *                      +-------------- first free slot: changed by a section's committing store
+ *                      +-------------- first free slot: its store commits what the owner does
  *
  * Positions count words of 8 bytes from the front's start. bottom <= top, and bottom < end where there are slots; top
  * may be above end, which is low after an emptying and rises with refills. All fronts are alike; they are mapped
- * when a CPU needs its first, and never unmapped. They exist only where mmap is enabled, restartable sequences are
- * registered, and membarrier's command for them works, so that the front of any CPU can be emptied (drain.c).
+ * when an owner needs its first, and never unmapped. They exist only where mmap is enabled and the variant has what it
+ * needs, among that a command of membarrier, so that the front of any owner can be emptied.
  */
-#ifndef AOMA_PERCPU_FRONT_H
-#define AOMA_PERCPU_FRONT_H
+#ifndef AOMA_FRONTS_FRONT_H
+#define AOMA_FRONTS_FRONT_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "atomics.h"
-#include "cpu.h"
+#include "numbers.h"
 #include "run.h"
 
 /*
- * What one CPU may hold of a class: so many bytes; nothing of the largest classes. Of all classes together:
+ * What one owner may hold of a class: so many bytes; nothing of the largest classes. Of all classes together:
  * AOMA_FRONT_BYTES_MAX.
  */
 #define AOMA_FRONT_SMALL_BYTES 128u
@@ -52,8 +52,8 @@ struct aoma_front_stack {
 
 /*
  * Stacks: by class; one of AOMA_CLASS_LARGE, which has no slot; and for each class whose blocks lie several to a cache
- * line, one for the foreign ones: what was freed here and belongs to a run that another CPU takes blocks from. They are
- * never popped singly but go back to their runs a batch at a time, so that the line does not come to be shared.
+ * line, one for the foreign ones: what was freed here and belongs to a run that another owner takes blocks from. They
+ * are never popped singly but go back to their runs a batch at a time, so that the line does not come to be shared.
  */
 #define AOMA_FRONT_SHARING_CLASSES (64u / AOMA_UNIT_BYTES - 1) /* of 16, 32 and 48 bytes */
 #define AOMA_FRONT_FOREIGN (AOMA_CLASSES + 1)
@@ -76,11 +76,7 @@ enum { AOMA_FRONT_BYTES_MAX = 0 AOMA_CLASS_LIST };
 
 _Static_assert(sizeof(struct aoma_front_stack) == AOMA_FRONT_SLOT_BYTES, "a stack's words fill a slot");
 _Static_assert(AOMA_FRONT_STACKS + AOMA_FRONT_SLOTS <= UINT16_MAX, "positions fit their fields");
-_Static_assert(AOMA_FRONT_BYTES_MAX <= 2 * AOMA_MIB, "what one CPU may hold, as documented");
-
-/* By the number in the field that the kernel keeps: the front, 0 where there is none or it is being emptied. Written by
- * CAS: 0 -> the front by who made it or has emptied it, the front -> 0 by who empties it. */
-extern struct aoma_ptr aoma_fronts[AOMA_PERCPU_CPUS];
+_Static_assert(AOMA_FRONT_BYTES_MAX <= 2 * AOMA_MIB, "what one owner may hold, as documented");
 
 AOMA_INLINE unsigned aoma_front_cap(unsigned class)
 {
@@ -94,12 +90,6 @@ AOMA_INLINE unsigned aoma_front_batch(unsigned class)
     unsigned half = aoma_front_cap(class) / 2;
 
     return half < AOMA_FRONT_BATCH_MAX ? half : AOMA_FRONT_BATCH_MAX;
-}
-
-/* What aoma_run.owner says of a run that blocks were taken from for this CPU's front. */
-AOMA_INLINE size_t aoma_front_owner(void)
-{
-    return (size_t)aoma_rseq_field(aoma_rseq_id()) + 1;
 }
 
 AOMA_INLINE unsigned aoma_front_class(unsigned stack)
@@ -116,14 +106,6 @@ AOMA_INLINE unsigned aoma_front_slots(unsigned stack)
 AOMA_INLINE unsigned aoma_front_held(const struct aoma_front *front, unsigned stack)
 {
     return (unsigned)(front->stack[stack].top - front->stack[stack].bottom);
-}
-
-/* The stack for a block of the run, of class, that is freed on this CPU. */
-AOMA_INLINE unsigned aoma_front_stack_for(const struct aoma_run *run, unsigned class)
-{
-    bool foreign = class < AOMA_FRONT_SHARING_CLASSES && aoma_hint_get(&run->owner) != aoma_front_owner();
-
-    return aoma_unlikely(foreign) ? AOMA_FRONT_FOREIGN + class : class;
 }
 
 /* What a front holds of a class at first after it was emptied. */
@@ -158,16 +140,18 @@ AOMA_INLINE void aoma_front_clear_mark(void *block)
     *aoma_front_mark_of(block) = 0;
 }
 
-/* Turns fronts on if they can be and mmap is enabled; whether they are. */
+/* Turns fronts on if they can be and mmap is enabled; whether they are. The variant's, as are the next two. */
 bool aoma_fronts_turn_on(void);
-/* "rseq", or "cas" with the reason. */
+/* What AO_malloc_mode answers: "cas" with the reason where there are no fronts. */
 const char *aoma_fronts_mode(void);
 
-/* Restarts all sections that are under way in this process, by membarrier; false: it refused. */
-bool aoma_rseq_restart_all(void);
-
-/* Whether the CPU of the caller has a front; makes it if need be and if there is memory for it. */
+/* Whether the caller has a front; gets one if need be and if there is memory for it. */
 bool aoma_front_require(void);
+
+/* The front that was made for this number, or NULL. */
+struct aoma_front *aoma_front_made(unsigned number);
+/* Makes it; NULL: there is no memory, or somebody else was faster. The caller has to attach it. */
+struct aoma_front *aoma_front_make(unsigned number);
 
 /* When pop had nothing: a block of class. NULL: the heap has to look for one. */
 void *aoma_front_refill(unsigned class);
@@ -181,7 +165,7 @@ void aoma_front_free_suspect(struct aoma_run *run, unsigned index, void *block, 
 /* Whether a front or a transfer place has the block of class. Never wrong when it says so. */
 bool aoma_front_has(unsigned class, const void *block);
 
-/* Empties the fronts of all CPUs and the transfer places into the runs; whether they held anything. */
+/* Empties the fronts of all owners and the transfer places into the runs; whether they held anything. */
 bool aoma_fronts_drain(void);
 
 /*
@@ -194,4 +178,4 @@ void aoma_fronts_drain_if_grown(void);
 /* Blocks held by fronts and transfer places; exact while no other thread is inside the library. */
 size_t aoma_fronts_count(void);
 
-#endif /* AOMA_PERCPU_FRONT_H */
+#endif /* AOMA_FRONTS_FRONT_H */

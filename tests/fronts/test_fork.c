@@ -7,7 +7,7 @@
  */
 
 #define _GNU_SOURCE
-#include "percpu.h"
+#include "fronts.h"
 
 #include "canary.h"
 #include "exchange.h"
@@ -99,7 +99,7 @@ static _Noreturn void be_forked_child(uint64_t number)
     inject_window = NULL;
     alarm(CHILD_SECONDS_MAX); /* for one that waits for a thread that is not here */
     use_heap(number);
-    CHECK(strcmp(AO_malloc_mode(), "rseq") == 0);
+    CHECK(strcmp(AO_malloc_mode(), TEST_FRONTS_MODE) == 0);
     size_t lost = blocks_lost();
     CHECK(lost <= LOST_MAX);
     use_heap(number + 1);

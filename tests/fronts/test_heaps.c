@@ -3,7 +3,7 @@
 
 /* Heaps of CPUs that are not there: one thread is told another number each time that it asks. No fronts. */
 
-#include "percpu.h"
+#include "fronts.h"
 
 #include "chain.h"
 #include "exchange.h"
@@ -33,7 +33,7 @@ static void hop_over(unsigned count)
 {
     cpus = count;
     rng = rng_stream(test_seed(), count);
-    inject_cpu = any_cpu;
+    inject_number = any_cpu;
 }
 
 /* As after AO_malloc_enable_mmap(), so that heaps are not shared, but with the static heap alone. */
@@ -86,7 +86,7 @@ TEST(static_heap_is_usable_over_64_heaps)
 TEST(static_heap_is_usable_over_many_heaps)
 {
     require_usual_heap();
-    hop_over((unsigned)test_times(test_instrumented() ? AOMA_PERCPU_CPUS / 16 : AOMA_PERCPU_CPUS));
+    hop_over((unsigned)test_times(test_instrumented() ? AOMA_NUMBERS / 16 : AOMA_NUMBERS));
     spread_over_static_heap();
     assert_all_usable();
 }
@@ -130,14 +130,14 @@ static void exchange_for_a_while(void)
 TEST(any_number_will_do)
 {
     rng = rng_stream(test_seed(), 1);
-    inject_cpu = any_number;
+    inject_number = any_number;
     exchange_for_a_while();
 }
 
 TEST(any_number_will_do_with_mmap)
 {
     rng = rng_stream(test_seed(), 2);
-    inject_cpu = any_number;
+    inject_number = any_number;
     AO_malloc_enable_mmap();
     exchange_for_a_while();
 }
@@ -145,13 +145,13 @@ TEST(any_number_will_do_with_mmap)
 static unsigned highest(unsigned cpu)
 {
     (void)cpu;
-    return AOMA_PERCPU_CPUS - 1;
+    return AOMA_NUMBERS - 1;
 }
 
 TEST(highest_number)
 {
-    inject_cpu = highest;
+    inject_number = highest;
     AO_malloc_enable_mmap();
-    CHECK(aoma_percpu_cpu() == AOMA_PERCPU_CPUS - 1);
+    CHECK(aoma_number() == AOMA_NUMBERS - 1);
     exchange_for_a_while();
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Copyright (c) The aomalloc developers */
 
-/* What the tests of variant percpu share. They link a build of it of their own, with injection points. */
-#ifndef AOMALLOC_TEST_PERCPU_H
-#define AOMALLOC_TEST_PERCPU_H
+/* What the tests of variants with fronts share. They link builds of them of their own, with injection points. */
+#ifndef AOMALLOC_TEST_FRONTS_H
+#define AOMALLOC_TEST_FRONTS_H
 
 #include "inject.h"
 #include "test.h"
@@ -23,17 +23,8 @@ size_t blocks_out(void);
 /* Empties fronts and places; nothing of them may be left, and so many blocks may be out. */
 void assert_accounted(size_t out);
 
-/* Bytes of blocks in the fronts of all CPUs; none may have more than its bounds allow. */
+/* Bytes of blocks in all fronts; none may have more than its bounds allow. */
 size_t bytes_in_fronts(void);
-
-/* ---- CPUs that are not there ---- */
-
-/*
- * Fronts and heaps go by this number from use_virtual_cpus() on. Each thread has its own; it may change at any time.
- * Threads must not run with equal numbers at once: what aborts a section is the kernel, which knows its own CPUs alone.
- */
-extern _Thread_local volatile uint32_t virtual_cpu;
-void use_virtual_cpus(void);
 
 /* ---- threads ---- */
 
@@ -48,4 +39,4 @@ extern void (*exchange_before)(uintptr_t thread);
  */
 void exchange_while(void (*disturb)(const pthread_t *threads));
 
-#endif /* AOMALLOC_TEST_PERCPU_H */
+#endif /* AOMALLOC_TEST_FRONTS_H */

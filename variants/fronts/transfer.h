@@ -3,9 +3,9 @@
 
 /*
  * Transfer places: a few per class, each with room for a batch of block pointers and one word that says whose it is.
- * Memory freed on one CPU and wanted on another goes through them with one compare-and-swap on either side, without
- * touching the blocks. They are also the room in which batches are put together: nothing of that size may be on a
- * stack.
+ * Memory freed by one owner of a front and wanted by another goes through them with one compare-and-swap on either
+ * side, without touching the blocks. They are also the room in which batches are put together: nothing of that size may
+ * be on a stack.
  *
  *     FREE -> BUSY   whoever wants room           BUSY -> FREE   its holder, when it has emptied it
  *     FULL -> BUSY   whoever wants the blocks     BUSY -> FULL   its holder, with a count of at least 1
@@ -17,8 +17,8 @@
  * A thread that dies with a place takes it and its blocks with it; the class goes on with the others, and without any
  * when all are lost.
  */
-#ifndef AOMA_PERCPU_TRANSFER_H
-#define AOMA_PERCPU_TRANSFER_H
+#ifndef AOMA_FRONTS_TRANSFER_H
+#define AOMA_FRONTS_TRANSFER_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -49,4 +49,4 @@ void aoma_transfer_put(const struct aoma_transfer *place);
 bool aoma_transfer_has(unsigned class, const void *block);
 size_t aoma_transfer_count(unsigned class);
 
-#endif /* AOMA_PERCPU_TRANSFER_H */
+#endif /* AOMA_FRONTS_TRANSFER_H */

@@ -2,25 +2,23 @@
 /* Copyright (c) The aomalloc developers */
 
 /*
- * The slow paths of the fronts: what happens when a section fails.
+ * The slow paths of the fronts: what happens when a pop or a push fails.
  *
  * Correctness: (1) A block is in one place: in a front (below its top), in a transfer place, in a thread's hands, or
- * free in its run. The sections move it between the first three with one store that either happened or did not.
- * (2) While attached, a front is changed by sections of its CPU alone, and who detaches it waits until none is under
- * way (drain.c). (3) Everything else goes by the CASes of transfer places, runs and headers.
+ * free in its run. Pop and push move it between the first three with one store that either happened or did not.
+ * (2) While attached, a front is changed by its owner alone, and who detaches it touches only what the owner cannot be
+ * about to change (drain_front). (3) Everything else goes by the CASes of transfer places, runs and headers.
  *
- * Progress: lock-free. No section is tried more than AOMA_FRONT_TRIES times in a row; what it could not do goes to a
- * transfer place or to the run of the block. So a call that is aborted at each instruction ends all the same.
+ * Progress: lock-free. Nothing is tried more than AOMA_FRONT_TRIES times in a row; what could not be done goes to a
+ * transfer place or to the run of the block. So a call that is disturbed at each instruction ends all the same.
  */
-#include "cpu_set.h"
 #include "heaps.h"
-#include "sections.h"
+#include "inject.h"
+#include "owner.h"
 #include "transfer.h"
 
-/* A section of a few instructions is seldom aborted; twice in a row is no accident. */
+/* A pop or push of a few instructions is seldom disturbed; twice in a row is no accident. */
 #define AOMA_FRONT_TRIES 2u
-
-struct aoma_ptr aoma_fronts[AOMA_PERCPU_CPUS];
 
 /* Mapped bytes when fronts were last emptied because the heap grew, or less. A hint: what threads write at once is
  * about the same. */
@@ -34,8 +32,8 @@ static struct aoma_hint returned;
 
 /* ---- making ---- */
 
-static struct aoma_ptr made[AOMA_PERCPU_CPUS]; /* 0 -> the front, once; whoever wins the CAS attaches it */
-static struct aoma_cpu_set made_set;
+static struct aoma_ptr made[AOMA_NUMBERS]; /* 0 -> the front, once; whoever wins the CAS attaches it */
+static struct aoma_number_set made_set;
 
 #define FRONT_BYTES ((AOMA_FRONT_STACKS + (size_t)AOMA_FRONT_SLOTS) * AOMA_FRONT_SLOT_BYTES)
 
@@ -52,37 +50,31 @@ static void lay_out(struct aoma_front *front)
     }
 }
 
-static AOMA_NOINLINE bool make(unsigned number)
+struct aoma_front *aoma_front_make(unsigned number)
 {
     struct aoma_front *front = aoma_source_metadata(FRONT_BYTES, NULL);
 
     if (!front)
-        return false;
+        return NULL;
     lay_out(front);
     if (aoma_ptr_cas_full(&made[number], 0, (uintptr_t)front)) {
-        aoma_cpu_set_add(&made_set, number);
+        aoma_number_set_add(&made_set, number);
         AOMA_INJECT(making);
-        return aoma_ptr_cas_full(&aoma_fronts[number], 0, (uintptr_t)front);
+        return front;
     }
     aoma_source_metadata_return(front, FRONT_BYTES, NULL);
-    return false;
+    return NULL;
 }
 
-bool aoma_front_require(void)
+struct aoma_front *aoma_front_made(unsigned number)
 {
-    uint32_t number = aoma_rseq_field(aoma_rseq_id());
-
-    if (number >= AOMA_PERCPU_CPUS)
-        return false;
-    if (aoma_likely(aoma_ptr_load_acquire(&aoma_fronts[number])))
-        return true;
-    return !aoma_ptr_load_acquire(&made[number]) && make(number);
+    return (struct aoma_front *)aoma_ptr_load_acquire(&made[number]);
 }
 
 /* ---- how much a front holds ---- */
 
 /*
- * Blocks of a class that any CPU may hold now; 0: as many as ever. After an emptying a few: a cached block keeps its
+ * Blocks of a class that any front may hold now; 0: as many as ever. After an emptying a few: a cached block keeps its
  * run from being empty, and when a program gives back what it had, the blocks that were freed last lie in many runs.
  * Whoever refills wants more: a batch, then twice as much each time. Hints, like end, which follows them.
  */
@@ -96,7 +88,7 @@ static unsigned allowed_blocks(unsigned class)
     return blocks && blocks < cap ? (unsigned)blocks : cap;
 }
 
-/* Any end up to the cap will do, so it may be written while sections run, and by several threads. */
+/* Any end up to the cap will do, so it may be written while the owner pushes, and by several threads. */
 static void allow(struct aoma_front *front, unsigned class)
 {
     struct aoma_front_stack *stack = &front->stack[class];
@@ -108,9 +100,7 @@ static void allow(struct aoma_front *front, unsigned class)
 
 static AOMA_NOINLINE void allow_here(unsigned class)
 {
-    uint32_t number = aoma_rseq_field(aoma_rseq_id());
-    struct aoma_front *front =
-        number < AOMA_PERCPU_CPUS ? (struct aoma_front *)aoma_ptr_load_acquire(&aoma_fronts[number]) : NULL;
+    struct aoma_front *front = aoma_front_here();
 
     if (front)
         allow(front, class);
@@ -164,19 +154,19 @@ static void drain_if_shrunk(void)
 
 static void *pop(unsigned class)
 {
-    return aoma_section_pop(aoma_rseq_area(), aoma_rseq_id(), class);
+    return aoma_front_pop(aoma_fronts_on(), class);
 }
 
 static AOMA_NOINLINE bool push(unsigned stack, void *block)
 {
-    return aoma_section_push(aoma_rseq_area(), aoma_rseq_id(), stack, block);
+    return aoma_front_push(aoma_fronts_on(), stack, block);
 }
 
 /* Moves all of a place's blocks into the front, or none. */
 static AOMA_NOINLINE void push_batch(unsigned class, struct aoma_transfer *place)
 {
     for (unsigned i = 0; i < AOMA_FRONT_TRIES && place->count; i++) {
-        if (aoma_section_push_batch(aoma_rseq_area(), aoma_rseq_id(), class, place->blocks, place->count))
+        if (aoma_front_push_batch(aoma_fronts_on(), class, place->blocks, place->count))
             place->count = 0;
     }
 }
@@ -184,7 +174,7 @@ static AOMA_NOINLINE void push_batch(unsigned class, struct aoma_transfer *place
 static AOMA_NOINLINE void pop_batch(unsigned stack, unsigned n, struct aoma_transfer *place)
 {
     for (unsigned i = 0; i < AOMA_FRONT_TRIES && !place->count; i++)
-        place->count = aoma_section_pop_batch(aoma_rseq_area(), aoma_rseq_id(), stack, place->blocks, n);
+        place->count = aoma_front_pop_batch(aoma_fronts_on(), stack, place->blocks, n);
 }
 
 /* Whether the class has a front here, with room now or not. */
@@ -203,7 +193,7 @@ static AOMA_NOINLINE void *refill(unsigned class)
         return NULL;
     AOMA_INJECT(busy);
     if (!place.count) {
-        place.count = aoma_percpu_take_batch(class, place.blocks, aoma_front_batch(class));
+        place.count = aoma_heaps_take_batch(class, place.blocks, aoma_front_batch(class));
         count_taken(class, place.count);
     }
     allow_more(class);
@@ -288,10 +278,10 @@ void aoma_front_free_suspect(struct aoma_run *run, unsigned index, void *block, 
         aoma_run_give(run, index, false, block, function);
 }
 
-/* ---- all CPUs ---- */
+/* ---- all fronts ---- */
 
 /*
- * Reads stacks that their CPUs change meanwhile. Whoever rightly frees a block has held it since before this look
+ * Reads stacks that their owners change meanwhile. Whoever rightly frees a block has held it since before this look
  * began, so it is below no top, nor is it pushed until the look ends: if it is found it was freed before. Only, another
  * CPU's stores of a slot and of the top above it may be seen in either order (not on x86), and the slot still hold the
  * block that was popped from it long ago. After membarrier, which is a full barrier on each CPU, what was written
@@ -304,7 +294,7 @@ static bool stack_has(const struct aoma_front *front, unsigned number, const voi
     unsigned top = stack->top;
 
     for (unsigned at = stack->bottom; at < top; at++) {
-        if (slots[at] == block && aoma_rseq_restart_all() && slots[at] == block)
+        if (slots[at] == block && aoma_fronts_barrier() && slots[at] == block)
             return true;
     }
     return false;
@@ -318,8 +308,8 @@ static bool front_has(const struct aoma_front *front, unsigned class, const void
 
 bool aoma_front_has(unsigned class, const void *block)
 {
-    AOMA_FOR_CPUS (number, &made_set) {
-        const struct aoma_front *front = (const struct aoma_front *)aoma_ptr_load_acquire(&aoma_fronts[number]);
+    AOMA_FOR_NUMBERS (number, &made_set) {
+        const struct aoma_front *front = aoma_front_attached(number);
 
         if (front && front_has(front, class, block))
             return true;
@@ -331,8 +321,8 @@ size_t aoma_fronts_count(void)
 {
     size_t count = 0;
 
-    AOMA_FOR_CPUS (number, &made_set) {
-        const struct aoma_front *front = (const struct aoma_front *)aoma_ptr_load_acquire(&made[number]);
+    AOMA_FOR_NUMBERS (number, &made_set) {
+        const struct aoma_front *front = aoma_front_made(number);
 
         for (unsigned i = 0; i < AOMA_FRONT_STACKS; i++)
             count += aoma_front_held(front, i);
@@ -363,29 +353,26 @@ static void empty(struct aoma_front *front)
     }
 }
 
-/*
- * With the front detached no section begins on it. One that had begun is aborted by membarrier if it runs, and by its
- * return to user space if it does not. Then the front is this thread's alone. If membarrier refuses, nothing is known
- * of such a section, so the front stays as it is.
- */
+/* Behind the barrier the front is this thread's alone. If membarrier refuses, nothing is known of what its owner is
+ * doing, so it stays as it is. */
 static AOMA_NOINLINE bool drain_front(unsigned number)
 {
-    uintptr_t front = aoma_ptr_load_acquire(&aoma_fronts[number]);
+    struct aoma_front *front = aoma_front_attached(number);
     bool drained = false;
 
     if (!front)
         return false;
-    allow_all((struct aoma_front *)front);
-    if (is_empty((const struct aoma_front *)front) || !aoma_ptr_cas_full(&aoma_fronts[number], front, 0))
+    allow_all(front);
+    if (is_empty(front) || !aoma_front_detach(number, front))
         return false;
     AOMA_INJECT(detached);
-    if (aoma_rseq_restart_all()) {
+    if (aoma_fronts_barrier()) {
         AOMA_INJECT(emptying);
-        empty((struct aoma_front *)front);
+        empty(front);
         drained = true;
     }
     AOMA_INJECT(emptied);
-    (void)aoma_ptr_cas_full(&aoma_fronts[number], 0, front); /* full: publishes what was emptied */
+    aoma_front_attach(number, front);
     return drained;
 }
 
@@ -417,7 +404,7 @@ void aoma_fronts_drain_if_grown(void)
     size_t mapped = aoma_source_mapped_bytes();
     size_t before = aoma_hint_get(&drained_at);
 
-    if (aoma_likely(mapped - before <= before >> AOMA_FRONT_GROWTH_SHIFT) || !aoma_sections_id())
+    if (aoma_likely(mapped - before <= before >> AOMA_FRONT_GROWTH_SHIFT) || !aoma_fronts_on())
         return;
     aoma_hint_set(&drained_at, mapped);
     if (mapped > before)
@@ -428,10 +415,10 @@ bool aoma_fronts_drain(void)
 {
     bool drained = false;
 
-    if (!aoma_sections_id())
+    if (!aoma_fronts_on())
         return false;
     allow_few();
-    AOMA_FOR_CPUS (number, &made_set)
+    AOMA_FOR_NUMBERS (number, &made_set)
         drained |= drain_front(number);
     for (unsigned class = 0; class < AOMA_CLASSES; class ++)
         drained |= drain_places(class);

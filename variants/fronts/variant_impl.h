@@ -2,69 +2,69 @@
 /* Copyright (c) The aomalloc developers */
 
 /*
- * percpu: a heap per CPU, and in front of it, where restartable sequences can be trusted, stacks of blocks that belong
- * to the CPU alone. malloc is a pop, free a push, without an atomic operation; where there are no fronts both are what
- * they are in base.
+ * What variants with fronts have in common (owner.h: what they have not): heaps by number, and in front of them stacks
+ * of blocks that belong to a CPU or a thread alone. malloc is a pop, free a push, without an atomic operation; where
+ * there are no fronts both are what they are in base.
  */
 #ifndef AOMA_VARIANT_IMPL_H
 #define AOMA_VARIANT_IMPL_H
 
 #include "heaps.h"
-#include "sections.h"
+#include "owner.h"
 
 /* Blocks go to a front, of whatever run they are. */
 #define AOMA_VARIANT_DIRECT false
 
 AOMA_INLINE bool aoma_variant_take(unsigned class, void **block)
 {
-    intptr_t id = aoma_sections_id();
+    intptr_t on = aoma_fronts_on();
 
-    if (aoma_likely(id)) {
-        *block = aoma_section_pop(aoma_rseq_area(), id, class);
+    if (aoma_likely(on)) {
+        *block = aoma_front_pop(on, class);
         if (aoma_unlikely(!*block))
             return false;
         aoma_front_clear_mark(*block);
         return true;
     }
-    return aoma_heap_take(aoma_percpu_heap(), class, block);
+    return aoma_heap_take(aoma_heap_here(), class, block);
 }
 
 /* A block that comes from a run may bear the mark of an earlier life; without it the next free is a fast one. */
-AOMA_INLINE void *aoma_percpu_unmarked(void *block)
+AOMA_INLINE void *aoma_front_unmarked(void *block)
 {
-    if (block && aoma_sections_id())
+    if (block && aoma_fronts_on())
         aoma_front_clear_mark(block);
     return block;
 }
 
 AOMA_INLINE void *aoma_variant_refill(unsigned class)
 {
-    void *block = aoma_sections_exist() && aoma_fronts_turn_on() ? aoma_front_refill(class) : NULL;
+    void *block = aoma_fronts_exist() && aoma_fronts_turn_on() ? aoma_front_refill(class) : NULL;
 
     if (!block) {
-        block = aoma_percpu_refill(class);
+        block = aoma_heaps_refill(class);
         aoma_fronts_drain_if_grown();
     }
-    return aoma_percpu_unmarked(block);
+    return aoma_front_unmarked(block);
 }
 
 AOMA_INLINE void *aoma_variant_alloc_existing(unsigned class)
 {
-    return aoma_percpu_unmarked(aoma_percpu_alloc_existing(class));
+    return aoma_front_unmarked(aoma_heaps_alloc_existing(class));
 }
 
 AOMA_INLINE bool aoma_variant_reclaim(void)
 {
     bool drained = aoma_fronts_drain();
 
-    return aoma_percpu_reclaim_heaps() || drained;
+    return aoma_heaps_reclaim() || drained;
 }
 
 AOMA_INLINE bool aoma_variant_has(const struct aoma_run *run, void *block)
 {
     unsigned class = aoma_state_class(aoma_load_relaxed(&run->state));
 
-    return aoma_sections_id() && class < AOMA_CLASSES && aoma_unlikely(aoma_front_is_marked(block)) &&
+    return aoma_fronts_on() && class < AOMA_CLASSES && aoma_unlikely(aoma_front_is_marked(block)) &&
            aoma_front_has(class, block);
 }
 
@@ -75,11 +75,11 @@ AOMA_INLINE const char *aoma_variant_mode(void)
 
 AOMA_INLINE const char *aoma_variant_name(void)
 {
-    return "percpu";
+    return AOMA_VARIANT_NAME;
 }
 
 /* Of no class, free already, or marked: the mark may be of an earlier life. */
-AOMA_INLINE bool aoma_percpu_is_suspect(const struct aoma_run *run, unsigned class, unsigned index, void *block)
+AOMA_INLINE bool aoma_front_is_suspect(const struct aoma_run *run, unsigned class, unsigned index, void *block)
 {
     return aoma_unlikely(class == AOMA_CLASS_LARGE) || aoma_unlikely(!aoma_run_in_use(run, index)) ||
            aoma_unlikely(aoma_front_is_marked(block));
@@ -91,19 +91,19 @@ AOMA_INLINE bool aoma_percpu_is_suspect(const struct aoma_run *run, unsigned cla
  */
 AOMA_INLINE void aoma_variant_free(struct aoma_run *run, unsigned index, bool recent, void *block, const char *function)
 {
-    intptr_t id = aoma_sections_id();
+    intptr_t on = aoma_fronts_on();
 
-    if (aoma_unlikely(!id)) {
+    if (aoma_unlikely(!on)) {
         aoma_run_give(run, index, recent, block, function);
         return;
     }
     unsigned class = aoma_state_class(aoma_load_relaxed(&run->state)); /* the block holds it */
-    if (aoma_unlikely(aoma_percpu_is_suspect(run, class, index, block))) {
+    if (aoma_unlikely(aoma_front_is_suspect(run, class, index, block))) {
         aoma_front_free_suspect(run, index, block, function);
         return;
     }
     aoma_front_mark(block); /* before anybody else can have it */
-    if (aoma_unlikely(!aoma_section_push(aoma_rseq_area(), id, aoma_front_stack_for(run, class), block)))
+    if (aoma_unlikely(!aoma_front_push(on, aoma_front_stack_for(run, class), block)))
         aoma_front_overflow(run, index, block, function);
 }
 

@@ -2,11 +2,11 @@
 /* Copyright (c) The aomalloc developers */
 
 /* Where tests get in. Empty in production: a test build finds a header of this name in its own folder first. */
-#ifndef AOMA_PERCPU_INJECT_H
-#define AOMA_PERCPU_INJECT_H
+#ifndef AOMA_FRONTS_INJECT_H
+#define AOMA_FRONTS_INJECT_H
 
 /* The number of the CPU for the heaps, which a test may replace by any other. (Not that of the fronts.) */
-#define AOMA_INJECT_CPU(cpu) (cpu)
+#define AOMA_INJECT_NUMBER(cpu) (cpu)
 
 /* What the kernel says of the size of its fields, <sys/auxv.h>. */
 #define AOMA_INJECT_FEATURE_SIZE(size) (size)
@@ -21,4 +21,4 @@
  */
 #define AOMA_INJECT(window) ((void)0)
 
-#endif /* AOMA_PERCPU_INJECT_H */
+#endif /* AOMA_FRONTS_INJECT_H */

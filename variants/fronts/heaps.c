@@ -2,39 +2,37 @@
 /* Copyright (c) The aomalloc developers */
 
 /*
- * Nothing is stranded: a CPU that finds no memory of its own takes whole runs out of the headers of the others, and
- * before memory is said to be short the wholly free runs of all headers go back. Both look at the CPUs that were ever
- * used, not at all that might be.
+ * Nothing is stranded: a heap that has no memory left takes whole runs out of the headers of the others, and before
+ * memory is said to be short the wholly free runs of all headers go back. Both look at the heaps that were ever used,
+ * not at all that might be.
  *
  * Progress: lock-free. A theft that finds nothing was overtaken by a thread that took the run for itself.
  */
-#include "cpu_set.h"
-#include "front.h"
 #include "heaps.h"
 
-struct aoma_percpu_heap aoma_percpu_heaps[AOMA_PERCPU_CPUS];
+struct aoma_heap_apart aoma_heaps[AOMA_NUMBERS];
 
-struct aoma_hint aoma_percpu_spread;
+struct aoma_hint aoma_heaps_spread;
 
-static struct aoma_cpu_set used;
+static struct aoma_number_set used;
 
 /* The caller's heap, which is about to get a run. */
 static struct aoma_heap *use_heap(void)
 {
-    if (aoma_source_mmap_enabled() && !aoma_hint_get(&aoma_percpu_spread))
-        aoma_hint_set(&aoma_percpu_spread, 1);
-    struct aoma_heap *heap = aoma_percpu_heap();
-    aoma_cpu_set_add(&used, (unsigned)((struct aoma_percpu_heap *)(void *)heap - aoma_percpu_heaps));
+    if (aoma_source_mmap_enabled() && !aoma_hint_get(&aoma_heaps_spread))
+        aoma_hint_set(&aoma_heaps_spread, 1);
+    struct aoma_heap *heap = aoma_heap_here();
+    aoma_number_set_add(&used, (unsigned)((struct aoma_heap_apart *)(void *)heap - aoma_heaps));
     return heap;
 }
 
-/* A run with a free block out of the header of any CPU: the caller's to put into its own. */
+/* A run with a free block out of the header of any heap: the caller's to put into its own. */
 static AOMA_NOINLINE struct aoma_run *steal(unsigned class)
 {
     struct aoma_run *run = NULL;
 
-    AOMA_FOR_CPUS (cpu, &used) {
-        run = aoma_heap_take_run(&aoma_percpu_heaps[cpu].heap, class);
+    AOMA_FOR_NUMBERS (number, &used) {
+        run = aoma_heap_take_run(&aoma_heaps[number].heap, class);
         if (run)
             break;
     }
@@ -65,9 +63,9 @@ static void mark_batch(void *const *blocks, unsigned count)
         aoma_front_mark(blocks[i]);
 }
 
-unsigned aoma_percpu_take_batch(unsigned class, void **blocks, unsigned max)
+unsigned aoma_heaps_take_batch(unsigned class, void **blocks, unsigned max)
 {
-    aoma_active active = aoma_ptr_load_acquire(&aoma_percpu_heap()->active[class]);
+    aoma_active active = aoma_ptr_load_acquire(&aoma_heap_here()->active[class]);
 
     if (!active)
         return 0;
@@ -79,25 +77,25 @@ unsigned aoma_percpu_take_batch(unsigned class, void **blocks, unsigned max)
 }
 
 /* Little is kept over the calls: these are part of the deepest chains. */
-void *aoma_percpu_refill(unsigned class)
+void *aoma_heaps_refill(unsigned class)
 {
     void *block = aoma_heap_refill(use_heap(), class);
 
     return aoma_likely(block) ? block : alloc_stolen(class);
 }
 
-void *aoma_percpu_alloc_existing(unsigned class)
+void *aoma_heaps_alloc_existing(unsigned class)
 {
     void *block = aoma_heap_alloc_existing(use_heap(), class);
 
     return block ? block : alloc_stolen(class);
 }
 
-bool aoma_percpu_reclaim_heaps(void)
+bool aoma_heaps_reclaim(void)
 {
     bool reclaimed = false;
 
-    AOMA_FOR_CPUS (cpu, &used)
-        reclaimed |= aoma_heap_reclaim(&aoma_percpu_heaps[cpu].heap);
+    AOMA_FOR_NUMBERS (number, &used)
+        reclaimed |= aoma_heap_reclaim(&aoma_heaps[number].heap);
     return reclaimed;
 }
