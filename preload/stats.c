@@ -38,7 +38,7 @@ static struct {
 struct usage {
     size_t heap_bytes; /* static heap and mapped segments */
     size_t run_bytes;  /* of these, taken by runs */
-    size_t used_bytes; /* of these, in blocks in use; what variant percpu keeps at hand counts as in use */
+    size_t used_bytes; /* of these, in blocks in use; what fronts keep at hand counts as in use */
 };
 
 static size_t count_used(const struct aoma_run *run)

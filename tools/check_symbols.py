@@ -4,7 +4,8 @@
 """Checks what a built libaomalloc exports, what it needs, and how it is linked.
 
 Exported must be exactly what the version script names. Needed may be only what ALLOWED lists: system-call wrappers and
-abort; no pthread, no stdio, no dlsym, no malloc, nothing that could lock or that a resolver chooses.
+abort; no pthread (weak references may be asked for), no stdio, no dlsym, no malloc, nothing that could lock or that a
+resolver chooses.
 """
 import argparse
 import re
@@ -56,10 +57,10 @@ def compare(what, found, wanted):
         [f'{what}: missing {name}' for name in sorted(wanted - found)]
 
 
-def check_needed(needed, allowed):
+def check_needed(needed, allowed, allowed_weak):
     problems = []
     for name, kind in sorted(needed.items()):
-        if name in allowed or (name in ALLOWED_WEAK and kind in 'wv'):
+        if name in allowed or (name in allowed_weak and kind in 'wv'):
             continue
         problems.append(f'needs {name} ({"weak" if kind in "wv" else "strong"}), which is not on the list')
     return problems
@@ -104,6 +105,7 @@ def main():
     parser.add_argument('--soname', help='default: there must be none')
     parser.add_argument('--export', nargs='+', default=[], help='names exported beside those of the version script')
     parser.add_argument('--allow', nargs='+', default=[], help='names that may be needed, too')
+    parser.add_argument('--allow-weak', nargs='+', default=[], help='names that may be needed by weak references')
     parser.add_argument('--constructors', type=int, default=0)
     parser.add_argument('--nm', default='nm')
     parser.add_argument('--readelf', default='readelf')
@@ -111,7 +113,8 @@ def main():
 
     problems = compare('exports', set(symbols(options.nm, options.library, '--defined-only')),
                        names_in_version_script(options.version_script) | set(options.export))
-    problems += check_needed(symbols(options.nm, options.library, '--undefined-only'), ALLOWED | set(options.allow))
+    problems += check_needed(symbols(options.nm, options.library, '--undefined-only'), ALLOWED | set(options.allow),
+                             ALLOWED_WEAK | set(options.allow_weak))
     problems += check_dynamic(run(options.readelf, '-dW', options.library), options.soname, options.constructors)
     problems += check_segments(run(options.readelf, '-lW', options.library))
     for problem in problems:

@@ -112,16 +112,22 @@ static void front_and_places_full(void)
     fill_front();
 }
 
-/* Who empties a front has what was in it: what is left of a batch, and blocks that were freed. */
-enum { IN_FRONTS_MAX = 2 * AOMA_FRONT_BATCH_MAX };
+/*
+ * Who empties a front has what was in it: what is left of a batch, and blocks that were freed. In perthread who is in
+ * the middle of a stack has that, and perhaps a batch.
+ */
+enum {
+    IN_FRONTS_MAX = 2 * AOMA_FRONT_BATCH_MAX,
+    IN_STACK_MAX = TEST_FRONTS_HAVE_CLAIMS ? (int)AOMA_FRONT_CAP(STATE_BYTES) + 2 * (int)AOMA_FRONT_BATCH_MAX : 0,
+};
 
 const struct state states_of_variant[] = {
-    {"AO_malloc", "front", blocks_in_front, state_malloc, FRONTS, 0, 0},
-    {"AO_malloc", "front_empty", nothing_in_front, state_malloc, FRONTS, 0, 0},
-    {"AO_malloc", "front_empty_batch_in_a_place", batch_in_a_place, state_malloc, FRONTS, 0, 0},
-    {"AO_free", "front", blocks_in_front, state_free, FRONTS, 0, 0},
-    {"AO_free", "front_full", front_full, state_free, FRONTS, 0, 0},
-    {"AO_free", "front_and_places_full", front_and_places_full, state_free, FRONTS, 0, 0},
+    {"AO_malloc", "front", blocks_in_front, state_malloc, FRONTS, IN_STACK_MAX, 0},
+    {"AO_malloc", "front_empty", nothing_in_front, state_malloc, FRONTS, IN_STACK_MAX, 0},
+    {"AO_malloc", "front_empty_batch_in_a_place", batch_in_a_place, state_malloc, FRONTS, IN_STACK_MAX, 0},
+    {"AO_free", "front", blocks_in_front, state_free, FRONTS, IN_STACK_MAX, 0},
+    {"AO_free", "front_full", front_full, state_free, FRONTS, IN_STACK_MAX, 0},
+    {"AO_free", "front_and_places_full", front_and_places_full, state_free, FRONTS, IN_STACK_MAX, 0},
     {"AO_malloc_trim", "front", blocks_in_front, state_trim, FRONTS, IN_FRONTS_MAX, 64},
 };
 const size_t states_of_variant_count = sizeof states_of_variant / sizeof states_of_variant[0];

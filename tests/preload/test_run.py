@@ -206,7 +206,7 @@ class Run(unittest.TestCase):
         for variant in options.variants:
             _, (line,) = self.stats('--variant', variant, 'true')
             self.assertEqual((line['variant'], line['name']), (variant, 'true'))
-            self.assertIn(line['mode'].split(':')[0], ['cas', 'rseq'])
+            self.assertIn(line['mode'].split(':')[0], ['cas', 'rseq', 'tls'])
 
     def test_nothing_without_stats(self):
         for changes in {}, {'AOMALLOC_STATS': ''}:

@@ -35,11 +35,11 @@ static struct aoma_hint returned;
 static struct aoma_ptr made[AOMA_NUMBERS]; /* 0 -> the front, once; whoever wins the CAS attaches it */
 static struct aoma_number_set made_set;
 
-#define FRONT_BYTES ((AOMA_FRONT_STACKS + (size_t)AOMA_FRONT_SLOTS) * AOMA_FRONT_SLOT_BYTES)
+#define FRONT_BYTES (AOMA_FRONT_HEAD_BYTES + (AOMA_FRONT_FIRST_SLOT + (size_t)AOMA_FRONT_SLOTS) * sizeof(void *))
 
 static void lay_out(struct aoma_front *front)
 {
-    unsigned at = AOMA_FRONT_STACKS;
+    unsigned at = AOMA_FRONT_FIRST_SLOT;
 
     for (unsigned i = 0; i < AOMA_FRONT_STACKS; i++) {
         struct aoma_front_stack *stack = &front->stack[i];
@@ -52,17 +52,18 @@ static void lay_out(struct aoma_front *front)
 
 struct aoma_front *aoma_front_make(unsigned number)
 {
-    struct aoma_front *front = aoma_source_metadata(FRONT_BYTES, NULL);
+    char *head = aoma_source_metadata(FRONT_BYTES, NULL);
 
-    if (!front)
+    if (!head)
         return NULL;
+    struct aoma_front *front = (struct aoma_front *)(void *)(head + AOMA_FRONT_HEAD_BYTES);
     lay_out(front);
     if (aoma_ptr_cas_full(&made[number], 0, (uintptr_t)front)) {
         aoma_number_set_add(&made_set, number);
         AOMA_INJECT(making);
         return front;
     }
-    aoma_source_metadata_return(front, FRONT_BYTES, NULL);
+    aoma_source_metadata_return(head, FRONT_BYTES, NULL);
     return NULL;
 }
 
@@ -89,7 +90,7 @@ static unsigned allowed_blocks(unsigned class)
 }
 
 /* Any end up to the cap will do, so it may be written while the owner pushes, and by several threads. */
-static void allow(struct aoma_front *front, unsigned class)
+AOMA_NO_TSAN static void allow(struct aoma_front *front, unsigned class)
 {
     struct aoma_front_stack *stack = &front->stack[class];
     uint16_t end = (uint16_t)(stack->bottom + allowed_blocks(class));
@@ -287,7 +288,7 @@ void aoma_front_free_suspect(struct aoma_run *run, unsigned index, void *block, 
  * block that was popped from it long ago. After membarrier, which is a full barrier on each CPU, what was written
  * before a top that was seen is seen as well; if it refuses, nothing is known.
  */
-static bool stack_has(const struct aoma_front *front, unsigned number, const void *block)
+AOMA_NO_TSAN static bool stack_has(const struct aoma_front *front, unsigned number, const void *block)
 {
     const struct aoma_front_stack *stack = &front->stack[number];
     void *const volatile *slots = (void *const volatile *)(const volatile void *)front;
@@ -332,7 +333,7 @@ size_t aoma_fronts_count(void)
     return count;
 }
 
-static bool is_empty(const struct aoma_front *front)
+AOMA_NO_TSAN static AOMA_NOINLINE bool is_empty(const struct aoma_front *front)
 {
     unsigned held = 0;
 
@@ -341,19 +342,21 @@ static bool is_empty(const struct aoma_front *front)
     return held == 0;
 }
 
-/* A detached front. The stack is emptied before its blocks go: who gets one of them may look for it (front_has). */
-static void empty(struct aoma_front *front)
+/* Each stack is emptied before its blocks go: who gets one of them may look for it (front_has). */
+void aoma_front_empty(struct aoma_front *front)
 {
     for (unsigned i = 0; i < AOMA_FRONT_STACKS; i++) {
         struct aoma_front_stack *stack = &front->stack[i];
-        unsigned count = aoma_front_held(front, i);
 
+        if (!aoma_front_is_quiet(front, i))
+            continue;
+        unsigned count = aoma_front_held(front, i);
         stack->top = stack->bottom;
         aoma_run_give_batch((void **)(void *)front + stack->bottom, count);
     }
 }
 
-/* Behind the barrier the front is this thread's alone. If membarrier refuses, nothing is known of what its owner is
+/* Behind the barrier quiet stacks are this thread's alone. If membarrier refuses, nothing is known of what its owner is
  * doing, so it stays as it is. */
 static AOMA_NOINLINE bool drain_front(unsigned number)
 {
@@ -368,7 +371,9 @@ static AOMA_NOINLINE bool drain_front(unsigned number)
     AOMA_INJECT(detached);
     if (aoma_fronts_barrier()) {
         AOMA_INJECT(emptying);
-        empty(front);
+        aoma_front_empty(front);
+        if (!is_empty(front)) /* an owner that was in the middle of something is through now, or preempted */
+            aoma_front_empty(front);
         drained = true;
     }
     AOMA_INJECT(emptied);

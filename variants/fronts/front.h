@@ -12,7 +12,7 @@
  *                      |    +--------- first slot
  *                      +-------------- first free slot: its store commits what the owner does
  *
- * Positions count words of 8 bytes from the front's start. bottom <= top, and bottom < end where there are slots; top
+ * Positions count pointers from the front's start. bottom <= top, and bottom < end where there are slots; top
  * may be above end, which is low after an emptying and rises with refills. All fronts are alike; they are mapped
  * when an owner needs its first, and never unmapped. They exist only where mmap is enabled and the variant has what it
  * needs, among that a command of membarrier, so that the front of any owner can be emptied.
@@ -63,7 +63,7 @@ struct aoma_front {
     struct aoma_front_stack stack[AOMA_FRONT_STACKS];
 };
 
-#define AOMA_FRONT_SLOT_BYTES 8
+#define AOMA_FRONT_FIRST_SLOT (sizeof(struct aoma_front) / sizeof(void *))
 
 #define AOMA_FRONT_FOREIGN_BLOCKS(bytes)                                                                               \
     ((bytes) / AOMA_UNIT_BYTES <= AOMA_FRONT_SHARING_CLASSES ? AOMA_FRONT_BATCH_MAX : 0)
@@ -74,8 +74,8 @@ enum { AOMA_FRONT_SLOTS = 0 AOMA_CLASS_LIST };
 enum { AOMA_FRONT_BYTES_MAX = 0 AOMA_CLASS_LIST };
 #undef AOMA_CLASS
 
-_Static_assert(sizeof(struct aoma_front_stack) == AOMA_FRONT_SLOT_BYTES, "a stack's words fill a slot");
-_Static_assert(AOMA_FRONT_STACKS + AOMA_FRONT_SLOTS <= UINT16_MAX, "positions fit their fields");
+_Static_assert(sizeof(struct aoma_front_stack) % sizeof(void *) == 0, "a stack's words fill slots");
+_Static_assert(AOMA_FRONT_FIRST_SLOT + AOMA_FRONT_SLOTS <= UINT16_MAX, "positions fit their fields");
 _Static_assert(AOMA_FRONT_BYTES_MAX <= 2 * AOMA_MIB, "what one owner may hold, as documented");
 
 AOMA_INLINE unsigned aoma_front_cap(unsigned class)
@@ -161,6 +161,9 @@ void aoma_front_overflow(struct aoma_run *run, unsigned index, void *block, cons
 
 /* Takes what is of no class, or possibly free already: then it aborts if it is. Past the front, since it is rare. */
 void aoma_front_free_suspect(struct aoma_run *run, unsigned index, void *block, const char *function);
+
+/* Empties a front that the caller has detached; its owner's stacks that are not quiet stay as they are. */
+void aoma_front_empty(struct aoma_front *front);
 
 /* Whether a front or a transfer place has the block of class. Never wrong when it says so. */
 bool aoma_front_has(unsigned class, const void *block);

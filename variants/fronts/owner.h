@@ -11,13 +11,14 @@
  * or that something came between. Then they have changed nothing, and callers must have another way.
  *
  *   AOMA_VARIANT_NAME                             the name of the folder
+ *   AOMA_FRONT_HEAD_BYTES                         zeroed memory before each front for its owner, whole cache lines
  *   unsigned aoma_number(void)                    below AOMA_NUMBERS: the heap for the caller, a hint
  *   bool aoma_fronts_exist(void)                  a constant: false where there can be none
  *   intptr_t aoma_fronts_on(void)                 0: there are no fronts (yet), the heaps serve. Else what is handed to
  *                                                 pop and push
  *   void *aoma_front_pop(on, class)               NULL: failed
- *   bool aoma_front_push(on, class, block)
- *   unsigned aoma_front_pop_batch(on, class, blocks, n)    how many
+ *   bool aoma_front_push(on, stack, block)
+ *   unsigned aoma_front_pop_batch(on, stack, blocks, n)    how many
  *   bool aoma_front_push_batch(on, class, blocks, n)       all or none; n is not 0
  *   size_t aoma_front_owner(void)                 what aoma_run.owner says of a run that blocks were taken from for the
  *                                                 caller's front
@@ -30,7 +31,7 @@
  *   bool aoma_front_detach(number, front)             false: somebody else did
  *   bool aoma_fronts_barrier(void)                    what owners do from now on they do knowing which fronts are
  *                                                     detached, and what they did before is seen; false: refused
- *   bool aoma_front_is_quiet(front, class)            whether the owner cannot be in the middle of a pop or a push
+ *   bool aoma_front_is_quiet(front, stack)            whether the owner cannot be in the middle of a pop or a push
  *   void aoma_front_attach(number, front)             publishes what was done
  */
 #ifndef AOMA_FRONTS_OWNER_H

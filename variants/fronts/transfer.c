@@ -84,7 +84,7 @@ void aoma_transfer_put(const struct aoma_transfer *place)
     aoma_store_release(place->word, next_word(word, place->count ? STATE_FULL : STATE_FREE, place->count));
 }
 
-static bool place_has(const struct class_places *places, unsigned i, const void *block)
+AOMA_NO_TSAN static bool place_has(const struct class_places *places, unsigned i, const void *block)
 {
     uint64_t word = aoma_load_acquire(&places->word[i]);
     bool found = false;

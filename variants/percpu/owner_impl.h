@@ -9,6 +9,7 @@
 #include "sections.h"
 
 #define AOMA_VARIANT_NAME "percpu"
+#define AOMA_FRONT_HEAD_BYTES 0
 
 AOMA_INLINE bool aoma_fronts_exist(void)
 {

@@ -4,12 +4,10 @@
 /* Whether there are fronts, and why not. Decided when memory is first looked for after mmap was enabled. */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <linux/membarrier.h>
 #include <sys/auxv.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "kernel_arch.h"
+#include "membarrier.h"
 #include "sections.h"
 
 #ifndef AT_RSEQ_FEATURE_SIZE
@@ -21,19 +19,9 @@ struct aoma_rseq_place aoma_rseq_place;
 static struct aoma_hint refused; /* 0 -> one of these, which are for good */
 enum { REFUSED_BY_KERNEL = 1, REFUSED_BY_MEMBARRIER };
 
-static bool membarrier_keeping_errno(int command)
-{
-    int *error = &errno;
-    int saved = *error;
-    bool done = syscall(SYS_membarrier, command, 0, 0) == 0;
-
-    *error = saved;
-    return done;
-}
-
 bool aoma_rseq_restart_all(void)
 {
-    return membarrier_keeping_errno(MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ);
+    return aoma_membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ);
 }
 
 /* mm_cid numbers the CPUs that threads of this process run on, without gaps, so that one thread has one front however
@@ -80,7 +68,7 @@ bool aoma_fronts_turn_on(void)
         return false;
     if (!aoma_kernel_is_trusted())
         return refuse(REFUSED_BY_KERNEL);
-    if (!membarrier_keeping_errno(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ))
+    if (!aoma_membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ))
         return refuse(REFUSED_BY_MEMBARRIER);
     aoma_ptr_store_relaxed(&aoma_rseq_place.area, (uintptr_t)__rseq_offset);
     aoma_ptr_store_release(&aoma_rseq_place.id, (uintptr_t)(__rseq_offset + id_field()));

@@ -1,0 +1,498 @@
+/* SPDX-License-Identifier: MIT */
+/* Copyright (c) The aomalloc developers */
+
+/* Calls that come upon a claim or a drainer: in handlers, after siglongjmp, when fronts are emptied, after a fork. */
+
+#define _GNU_SOURCE
+#include "fronts.h"
+
+#include "canary.h"
+#include "step.h"
+
+#include <aomalloc.h>
+#include <errno.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "owner.h"
+#include "transfer.h"
+
+enum { BYTES = 100, OTHER_BYTES = 300, CHILD_SECONDS_MAX = 60 };
+
+static unsigned class_used(void)
+{
+    return aoma_class_of(BYTES);
+}
+
+static bool is_claimed(const struct aoma_front *front, unsigned class)
+{
+    return aoma_ptr_load_acquire(&aoma_thread_head(front)->claim[class]) != 0;
+}
+
+static unsigned claims_set(void)
+{
+    unsigned count = 0;
+
+    for (unsigned class = 0; class < AOMA_FRONT_STACKS; class ++)
+        count += is_claimed(aoma_thread_front, class);
+    return count;
+}
+
+static unsigned cached(const struct aoma_front *front, size_t size)
+{
+    const struct aoma_front_stack *stack = &front->stack[aoma_class_of(size)];
+
+    return (unsigned)(stack->top - stack->bottom);
+}
+
+/* The front has blocks of the class. */
+static void fill(size_t size)
+{
+    void *blocks[8];
+
+    for (unsigned i = 0; i < 8; i++)
+        blocks[i] = AO_malloc(size);
+    for (unsigned i = 0; i < 8; i++)
+        AO_free(blocks[i]);
+    CHECK(cached(aoma_thread_front, size) > 2);
+}
+
+static void require_steps(void)
+{
+    require_fronts();
+    step_require();
+    fill(BYTES);
+}
+
+static unsigned long steps, act_after;
+static unsigned acted, found_claimed;
+
+/* Whether the k-th step of the operation is this one. */
+static bool is_due(void)
+{
+    if (++steps < act_after)
+        return false;
+    acted++;
+    found_claimed += is_claimed(aoma_thread_front, class_used());
+    return true;
+}
+
+static void arm(bool (*on_step)(void))
+{
+    steps = 0;
+    acted = 0;
+    step_with(on_step);
+}
+
+/* ---- handlers ---- */
+
+static void *of_handler[2];
+
+static bool allocate_two_free_one(void)
+{
+    if (!is_due())
+        return true;
+    for (unsigned i = 0; i < 2; i++) {
+        of_handler[i] = AO_malloc(BYTES);
+        CHECK(of_handler[i]);
+        canary_write(of_handler[i], BYTES, 1000 + i);
+    }
+    CHECK(canary_take(of_handler[0]));
+    AO_free(of_handler[0]);
+    return false;
+}
+
+/* One block more than the handler found is out when it returns. */
+static void assert_all_distinct(void *own)
+{
+    canary_write(own, BYTES, 1);
+    for (unsigned i = 0; i < 3; i++) {
+        void *block = AO_malloc(BYTES);
+        canary_write(block, BYTES, i);
+        CHECK(canary_take(block));
+        AO_free(block);
+    }
+    if (acted) {
+        CHECK(canary_take(of_handler[1]));
+        AO_free(of_handler[1]);
+    }
+    CHECK(canary_take(own));
+}
+
+TEST(handler_at_every_instruction_of_pop_and_push)
+{
+    require_steps();
+    for (act_after = 1, acted = 1; acted; act_after++) {
+        arm(allocate_two_free_one);
+        step_on();
+        void *block = AO_malloc(BYTES);
+        step_off();
+        step_with(NULL);
+        assert_all_distinct(block);
+        AO_free(block);
+        CHECK(claims_set() == 0);
+    }
+    CHECK(found_claimed >= 4);
+    for (act_after = 1, acted = 1, found_claimed = 0; acted; act_after++) {
+        void *block = AO_malloc(BYTES);
+        canary_write(block, BYTES, 5);
+        CHECK(canary_take(block));
+        arm(allocate_two_free_one);
+        step_on();
+        AO_free(block);
+        step_off();
+        step_with(NULL);
+        block = AO_malloc(BYTES);
+        assert_all_distinct(block);
+        AO_free(block);
+        CHECK(claims_set() == 0);
+    }
+    CHECK(found_claimed >= 4);
+    assert_accounted(0);
+}
+
+/* ---- siglongjmp ---- */
+
+static sigjmp_buf back;
+
+static bool leave(void)
+{
+    if (is_due()) {
+        step_with(NULL);
+        siglongjmp(back, 1);
+    }
+    return true;
+}
+
+/* malloc and free are called from here alone, so always with the stack at the same place. */
+static AOMA_NOINLINE void allocate_or_free(void **block)
+{
+    if (*block) {
+        AO_free(*block);
+        *block = NULL;
+    } else {
+        *block = AO_malloc(BYTES);
+    }
+}
+
+/* Leaves one call of malloc and one of free at the k-th instruction, for each k. */
+static unsigned leave_everywhere(bool drained)
+{
+    static void *block;
+    static volatile unsigned left, call;
+
+    for (call = 0; call < 2; call++) {
+        acted = 1;
+        for (act_after = 1; acted; act_after++) {
+            block = NULL;
+            if (drained)
+                aoma_fronts_drain();
+            if (call == 1)
+                block = AO_malloc(BYTES);
+            arm(leave);
+            if (sigsetjmp(back, 1) == 0) {
+                step_on();
+                allocate_or_free(&block);
+                step_off();
+                step_with(NULL);
+            } else {
+                left++;
+                block = NULL; /* in nobody's hands, perhaps */
+            }
+            if (block)
+                AO_free(block);
+            block = NULL;
+            for (unsigned i = 0; i < 4; i++)
+                allocate_or_free(&block);
+        }
+    }
+    return left;
+}
+
+TEST(left_by_siglongjmp_at_every_instruction)
+{
+    require_steps();
+    unsigned left = leave_everywhere(false);
+    CHECK(found_claimed >= 4);
+    CHECK(claims_set() == 0);                 /* found again */
+    CHECK(left > 50 && blocks_out() <= left); /* one block each at most */
+    size_t lost = blocks_out();
+    for (unsigned i = 0; i < 1000; i++)
+        AO_free(AO_malloc(BYTES));
+    CHECK(cached(aoma_thread_front, BYTES) > 0);
+    assert_accounted(lost);
+}
+
+/* Through refills, too, where a batch and its place may be lost. */
+TEST(left_by_siglongjmp_at_every_instruction_of_a_refill)
+{
+    require_steps();
+    unsigned left = leave_everywhere(true);
+    size_t lost = blocks_out();
+    CHECK(lost <= left + (size_t)AOMA_TRANSFER_PLACES * AOMA_FRONT_BATCH_MAX + AOMA_FRONT_CAP(BYTES));
+    for (unsigned i = 0; i < 1000; i++)
+        AO_free(AO_malloc(BYTES));
+    CHECK(blocks_out() == lost);
+}
+
+/* Runs it with the stack lower by so many bytes. */
+static AOMA_NOINLINE void lower(size_t bytes, void (*run)(void))
+{
+    volatile char *room = __builtin_alloca(bytes);
+
+    *room = 1;
+    run();
+    *room = 2;
+}
+
+static void leave_malloc(void)
+{
+    if (sigsetjmp(back, 1) == 0) {
+        step_on();
+        AO_free(AO_malloc(BYTES));
+        step_off();
+    }
+}
+
+static void allocate(void)
+{
+    AO_free(AO_malloc(BYTES));
+}
+
+enum { STACK_STEP = 16, LEFT_AT = 4096 };
+
+static void leave_claim(void)
+{
+    for (act_after = 1; claims_set() == 0; act_after++) {
+        CHECK(act_after < 100);
+        arm(leave);
+        lower(LEFT_AT, leave_malloc);
+        step_with(NULL);
+    }
+}
+
+/*
+ * Also from other places of the stack: from the few whose calls come by at the very position, and from those whose
+ * frames cover it, of which there are more.
+ */
+TEST(claim_is_found_again_from_elsewhere_on_the_stack)
+{
+    unsigned found = 0;
+
+    require_steps();
+    for (size_t bytes = LEFT_AT - 1024; bytes < LEFT_AT + 1024; bytes += STACK_STEP) {
+        leave_claim();
+        lower(bytes, allocate);
+        found += claims_set() == 0;
+        aoma_ptr_store_release(&aoma_thread_head(aoma_thread_front)->claim[class_used()], 0);
+    }
+    printf("found again from %u places\n", found);
+    CHECK(found >= 8);
+}
+
+/* ---- emptying ---- */
+
+/* The thread that empties its front is the one that has it. */
+static void use_while_emptying(enum inject_window window)
+{
+    if (window != emptying)
+        return;
+    unsigned before = cached(aoma_thread_front, BYTES);
+    void *block = AO_malloc(BYTES);
+    CHECK(before > 0 && cached(aoma_thread_front, BYTES) == before);
+    AO_free(block);
+    CHECK(cached(aoma_thread_front, BYTES) == before && claims_set() == 0);
+}
+
+TEST(front_that_is_being_emptied_is_left_alone)
+{
+    require_fronts();
+    fill(BYTES);
+    inject_window = use_while_emptying;
+    aoma_fronts_drain();
+    inject_window = NULL;
+    CHECK(cached(aoma_thread_front, BYTES) == 0);
+    assert_accounted(0);
+}
+
+/* ---- a thread that is stopped in the middle ---- */
+
+static _Atomic(struct aoma_front *) stopped;
+static atomic_bool go_on;
+
+static bool stop_if_claimed(void)
+{
+    if (!is_claimed(aoma_thread_front, class_used()))
+        return true;
+    atomic_store(&stopped, aoma_thread_front);
+    while (!atomic_load(&go_on))
+        sched_yield();
+    return false;
+}
+
+static void *be_stopped(void *argument)
+{
+    (void)argument;
+    fill(BYTES);
+    fill(OTHER_BYTES);
+    step_with(stop_if_claimed);
+    step_on();
+    void *block = AO_malloc(BYTES);
+    step_off();
+    step_with(NULL);
+    canary_write(block, BYTES, 3);
+    CHECK(canary_take(block));
+    AO_free(block);
+    return NULL;
+}
+
+static struct aoma_front *stop_one(pthread_t *thread)
+{
+    CHECK(pthread_create(thread, NULL, be_stopped, NULL) == 0);
+    while (!atomic_load(&stopped))
+        sched_yield();
+    return atomic_load(&stopped);
+}
+
+/* What it is in the middle of stays, all the rest goes. */
+static void assert_emptied_but_for_one(struct aoma_front *front)
+{
+    unsigned of_class = cached(front, BYTES);
+
+    CHECK(of_class > 0 && of_class <= aoma_front_cap(class_used()));
+    aoma_fronts_drain();
+    CHECK(cached(front, BYTES) == of_class && cached(front, OTHER_BYTES) == 0);
+    CHECK(aoma_fronts_count() == of_class);
+}
+
+TEST(stack_that_a_stopped_thread_is_in_the_middle_of_stays)
+{
+    pthread_t thread;
+
+    require_steps();
+    struct aoma_front *front = stop_one(&thread);
+    assert_emptied_but_for_one(front);
+    atomic_store(&go_on, true);
+    CHECK(pthread_join(thread, NULL) == 0);
+    assert_accounted(0);
+}
+
+static bool end_if_claimed(void)
+{
+    if (!is_claimed(aoma_thread_front, class_used()))
+        return true;
+    atomic_store(&stopped, aoma_thread_front);
+    pthread_exit(NULL);
+}
+
+static void *be_ended(void *argument)
+{
+    (void)argument;
+    fill(BYTES);
+    step_with(end_if_claimed);
+    step_on();
+    AO_free(AO_malloc(BYTES));
+    step_off();
+    return NULL;
+}
+
+TEST(thread_that_a_handler_ends_in_the_middle_leaves_nothing)
+{
+    pthread_t thread;
+
+    require_steps();
+    CHECK(pthread_create(&thread, NULL, be_ended, NULL) == 0);
+    CHECK(pthread_join(thread, NULL) == 0);
+    struct aoma_front *front = atomic_load(&stopped);
+    CHECK(front && !is_claimed(front, class_used()) && cached(front, BYTES) == 0);
+    aoma_fronts_drain();
+    CHECK(aoma_fronts_count() == 0 && blocks_out() == 0); /* its pop had not taken the block yet */
+}
+
+/* ---- fork ---- */
+
+static void wait_for(pid_t child)
+{
+    int status;
+
+    CHECK(child > 0);
+    while (waitpid(child, &status, 0) < 0)
+        CHECK(errno == EINTR);
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+        fail_msg("the child ended with wait status 0x%x", (unsigned)status);
+}
+
+static void *use_in_thread(void *argument)
+{
+    for (unsigned i = 0; i < 1000; i++)
+        AO_free(AO_malloc(i % 2 ? BYTES : OTHER_BYTES));
+    return argument;
+}
+
+TEST(child_without_the_thread_that_was_in_the_middle)
+{
+    pthread_t thread;
+
+    require_steps();
+    struct aoma_front *front = stop_one(&thread);
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(CHILD_SECONDS_MAX);
+        assert_emptied_but_for_one(front);
+        (void)use_in_thread(NULL);
+        for (unsigned i = 0; i < 10; i++) {
+            pthread_t other;
+            CHECK(pthread_create(&other, NULL, use_in_thread, NULL) == 0);
+            CHECK(pthread_join(other, NULL) == 0);
+        }
+        _exit(0);
+    }
+    wait_for(child);
+    atomic_store(&go_on, true);
+    CHECK(pthread_join(thread, NULL) == 0);
+    assert_accounted(0);
+}
+
+/* The handler forks; the child goes on with the call that it interrupted. */
+static pid_t forked;
+
+static bool fork_here(void)
+{
+    if (!is_due())
+        return true;
+    forked = fork();
+    if (forked == 0) {
+        alarm(CHILD_SECONDS_MAX);
+        (void)use_in_thread(NULL);
+    }
+    return false;
+}
+
+TEST(fork_at_every_instruction)
+{
+    require_steps();
+    for (act_after = 1, acted = 1; acted; act_after++) {
+        forked = -1;
+        arm(fork_here);
+        step_on();
+        void *block = AO_malloc(BYTES);
+        step_off();
+        step_with(NULL);
+        canary_write(block, BYTES, 9);
+        CHECK(canary_take(block));
+        AO_free(block);
+        if (forked == 0) {
+            CHECK(claims_set() == 0);
+            assert_accounted(0);
+            _exit(0);
+        }
+        if (acted)
+            wait_for(forked);
+    }
+    CHECK(found_claimed >= 4);
+    assert_accounted(0);
+}

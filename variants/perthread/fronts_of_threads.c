@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT */
+/* Copyright (c) The aomalloc developers */
+
+/*
+ * Which front is whose: a table that fronts are never taken out of, and in which each is nobody's or some thread's.
+ *
+ * A thread is its own only competitor, in handlers. Correctness: (1) A thread gets a front by a CAS on its word in the
+ * table, and has it from then on, whatever becomes of the call: the next one looks first for what is the thread's
+ * already. So a handler in between, and who comes after a siglongjmp, take the same front. (2) The pointer is set after
+ * the word in the table, and removed before the word is. While it is NULL no call of the thread is in the middle of a
+ * pop or push of it, so its claims mean nothing and are taken down. (3) A thread that ends gets no front any more, and
+ * its pointer goes first of all: handlers of then, and destructors of keys that come after, use the heap. So a claim
+ * that somebody else finds set is always a thread's that may be in the middle, or that is gone without notice.
+ *
+ * The child of a fork has the table with the words of threads that are not there. Their fronts are emptied like all
+ * others, but for stacks that they were in the middle of; a new thread with the same address takes over what it finds.
+ *
+ * Progress: wait-free: one look at each front.
+ */
+#include <limits.h>
+#include <pthread.h>
+
+#include "owner.h"
+#include "segment.h"
+#include "thread_end.h"
+
+extern __typeof__(pthread_key_create) pthread_key_create __attribute__((weak));
+extern __typeof__(pthread_key_delete) pthread_key_delete __attribute__((weak));
+extern __typeof__(pthread_setspecific) pthread_setspecific __attribute__((weak));
+
+__thread struct aoma_front *volatile aoma_thread_front __attribute__((tls_model("initial-exec")));
+
+struct aoma_ptr aoma_thread_owners[AOMA_NUMBERS];
+
+/* Calls that go without a front before another look for one, which found none; for good when the thread has ended. */
+#define TRIES_BETWEEN 64u
+#define ENDED UINT_MAX
+static __thread volatile unsigned skip __attribute__((tls_model("initial-exec")));
+
+/* What a thread is called in the table. */
+static uintptr_t myself(void)
+{
+    return (uintptr_t)&aoma_thread_front;
+}
+
+static void take_claims_down(const struct aoma_front *front)
+{
+    for (unsigned i = 0; i < AOMA_FRONT_STACKS; i++)
+        aoma_ptr_store_release(&aoma_thread_head(front)->claim[i], 0);
+}
+
+/* ---- the thread's end ---- */
+
+/* The first block of keys, <bits/local_lim.h>: PTHREAD_KEY_2NDLEVEL_SIZE. */
+#define KEYS_WITHOUT_MALLOC 32u
+
+#ifdef __GLIBC__
+enum { KEYS_ARE_LOCK_FREE = 1 };
+#else
+enum { KEYS_ARE_LOCK_FREE = 0 };
+#endif
+
+static struct aoma_hint key_plus_one; /* 0 -> the key + 1, by CAS */
+
+static AOMA_NOINLINE void give_up(unsigned number)
+{
+    struct aoma_front *front = aoma_front_made(number);
+
+    take_claims_down(front);
+    if (aoma_front_detach(number, front)) { /* else somebody else is emptying it */
+        aoma_front_empty(front);
+        aoma_front_attach(number, front);
+    }
+    aoma_ptr_store_release(&aoma_thread_owners[number], 0);
+}
+
+static void end_thread(void *value)
+{
+    (void)value;
+    skip = ENDED;
+    aoma_thread_front = NULL;
+    for (unsigned number = 0; number < AOMA_NUMBERS && aoma_front_made(number); number++) {
+        if (aoma_ptr_load_relaxed(&aoma_thread_owners[number]) == myself())
+            give_up(number);
+    }
+    aoma_segment_purge_others_if_due();
+}
+
+void aoma_thread_end_prepare(void)
+{
+    size_t none = 0;
+    pthread_key_t key;
+
+    if (!KEYS_ARE_LOCK_FREE || aoma_hint_get(&key_plus_one) || !pthread_key_create || !pthread_key_delete ||
+        !pthread_setspecific || pthread_key_create(&key, end_thread) != 0)
+        return;
+    if (key >= KEYS_WITHOUT_MALLOC || !aoma_hint_cas(&key_plus_one, &none, (size_t)key + 1))
+        (void)pthread_key_delete(key);
+}
+
+static void ask_to_be_told(const struct aoma_front *front)
+{
+    size_t key = aoma_hint_get(&key_plus_one);
+
+    if (key)
+        (void)pthread_setspecific((pthread_key_t)(key - 1), front);
+}
+
+/* ---- getting one ---- */
+
+static unsigned find_own(void)
+{
+    for (unsigned number = 0; number < AOMA_NUMBERS && aoma_front_made(number); number++) {
+        if (aoma_ptr_load_relaxed(&aoma_thread_owners[number]) == myself())
+            return number;
+    }
+    return AOMA_NUMBERS;
+}
+
+static bool take(unsigned number)
+{
+    return !aoma_ptr_load_relaxed(&aoma_thread_owners[number]) &&
+           aoma_ptr_cas_full(&aoma_thread_owners[number], 0, myself());
+}
+
+static unsigned find_free(void)
+{
+    for (unsigned number = 0; number < AOMA_NUMBERS && aoma_front_made(number); number++) {
+        if (aoma_front_attached(number) && take(number))
+            return number;
+    }
+    return AOMA_NUMBERS;
+}
+
+/* There are no gaps: the first that there is not is made. */
+static AOMA_NOINLINE unsigned make_one(void)
+{
+    for (unsigned number = 0; number < AOMA_NUMBERS; number++) {
+        if (aoma_front_made(number))
+            continue;
+        if (!aoma_front_make(number) && !aoma_front_made(number))
+            break; /* no memory */
+        if (take(number))
+            return number;
+    }
+    return AOMA_NUMBERS;
+}
+
+/* The number is this thread's. A handler may have been here since it was found. */
+static void settle(unsigned number)
+{
+    struct aoma_front *front = aoma_front_made(number);
+
+    if (aoma_thread_front) {
+        if (aoma_thread_front != front)
+            aoma_ptr_store_release(&aoma_thread_owners[number], 0);
+        return;
+    }
+    take_claims_down(front);
+    aoma_hint_set(&aoma_thread_head(front)->number, number);
+    aoma_thread_front = front;
+    ask_to_be_told(front);
+}
+
+static AOMA_NOINLINE bool get_one(void)
+{
+    unsigned number = find_own();
+
+    if (number == AOMA_NUMBERS)
+        number = find_free();
+    if (number == AOMA_NUMBERS)
+        number = make_one();
+    if (number == AOMA_NUMBERS) {
+        skip = TRIES_BETWEEN;
+        return false;
+    }
+    settle(number);
+    return true;
+}
+
+/* ---- what siglongjmp left behind ---- */
+
+/* A claim whose position lies in the frame of this function: nothing else is there any more. */
+static AOMA_NOINLINE void take_dead_claims_down(const struct aoma_front *front)
+{
+    volatile char frame[128];
+    uintptr_t low = (uintptr_t)frame;
+
+    AOMA_OPAQUE(low);
+    frame[0] = 0;
+    aoma_hint_set(&aoma_thread_head(front)->suspect, 0);
+    for (unsigned i = 0; i < AOMA_FRONT_STACKS; i++) {
+        if (aoma_ptr_load_relaxed(&aoma_thread_head(front)->claim[i]) - low < sizeof frame)
+            aoma_ptr_store_release(&aoma_thread_head(front)->claim[i], 0);
+    }
+}
+
+bool aoma_front_require(void)
+{
+    const struct aoma_front *front = aoma_thread_front;
+
+    if (aoma_likely(front != NULL)) {
+        if (aoma_unlikely(aoma_hint_get(&aoma_thread_head(front)->suspect)))
+            take_dead_claims_down(front);
+        return true;
+    }
+    if (aoma_likely(skip == 0))
+        return get_one();
+    if (skip != ENDED)
+        skip--;
+    return false;
+}
