@@ -94,6 +94,16 @@ kept         |BROKEN_LEAVE_LATE            |error|default|memory is kept before 
 kept         |BROKEN_UNMAP_FIRST           |error|default|memory is unmapped before it is taken from its slot
 double_free  |                             |ok   |quick  |a second free beside right ones
 double_free  |BROKEN_NO_UNDO               |error|default|the second addition is not taken out
+claims       |                             |ok   |quick  |a thread, its handler, and who empties its front
+claims       |LEAVE                        |ok   |default|the handler may leave the call by siglongjmp
+claims       |LEAVE END                    |ok   |default|the thread ends
+claims       |LEAVE END FORK               |ok   |default|the child of a fork at any moment
+claims       |BROKEN_NO_MEMBARRIER         |error|quick  |a front is emptied without membarrier
+claims       |BROKEN_NO_LOOK_AT_CLAIM      |error|default|a claim that is set is not heeded
+claims       |BROKEN_NO_LOOK_AT_DRAINER    |error|default|the thread does not look whether its front is being emptied
+claims       |BROKEN_NO_LOOK_BY_DRAINER    |error|default|who empties does not look at the claim
+claims       |LEAVE BROKEN_COMMIT_FIRST    |error|default|the top is stored before the slot
+claims       |END BROKEN_ENDING            |error|default|who empties does not heed claims of a thread that is ending
 double_free  |TAKER                        |limit|default|a thread that takes in the window gets a block in use
 double_free  |ACCUSED                      |limit|default|a right free in the window is accused
 END
