@@ -8,6 +8,7 @@
 
 #include "canary.h"
 #include "exchange.h"
+#include "step.h"
 
 #include "census.h"
 #include "owner.h"
@@ -108,4 +109,23 @@ void exchange_while(void (*disturb)(const pthread_t *threads))
     assert_accounted(live);
     exchange_clear(&exchange);
     assert_accounted(0);
+}
+
+void step_through_calls(void)
+{
+    static void *blocks[STEPPED_BLOCKS];
+
+    for (unsigned i = 0; i < STEPPED_BLOCKS; i++) {
+        step_on();
+        blocks[i] = AO_malloc(100);
+        step_off();
+        CHECK(blocks[i]);
+        canary_write(blocks[i], 100, i);
+    }
+    for (unsigned i = 0; i < STEPPED_BLOCKS; i++) {
+        CHECK(canary_take(blocks[i]));
+        step_on();
+        AO_free(blocks[i]);
+        step_off();
+    }
 }

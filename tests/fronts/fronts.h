@@ -26,6 +26,10 @@ void assert_accounted(size_t out);
 /* Bytes of blocks in all fronts; none may have more than its bounds allow. */
 size_t bytes_in_fronts(void);
 
+/* Allocates more than a batch, single-stepped by step.h's means, and frees it likewise. */
+enum { STEPPED_BLOCKS = 200 };
+void step_through_calls(void);
+
 /* ---- threads ---- */
 
 enum { EXCHANGE_THREADS = 3 };

@@ -204,30 +204,15 @@ static bool count_step(void)
 /* Each section is aborted; what it should have done must be done otherwise. */
 TEST(stepped_calls_end)
 {
-    enum { BLOCKS = 200 };
-    static void *blocks[BLOCKS];
-
     require_fronts();
     step_require();
     AO_free(AO_malloc(100));
     for (unsigned round = 0; round < 3; round++) {
         step_with(count_step);
-        for (unsigned i = 0; i < BLOCKS; i++) {
-            step_on();
-            blocks[i] = AO_malloc(100);
-            step_off();
-            CHECK(blocks[i]);
-            canary_write(blocks[i], 100, i);
-        }
-        for (unsigned i = 0; i < BLOCKS; i++) {
-            CHECK(canary_take(blocks[i]));
-            step_on();
-            AO_free(blocks[i]);
-            step_off();
-        }
+        step_through_calls();
         step_with(NULL);
     }
-    CHECK(steps > BLOCKS * 20L && steps < BLOCKS * 6L * 5000);
+    CHECK(steps > STEPPED_BLOCKS * 20L && steps < STEPPED_BLOCKS * 6L * 5000);
     assert_accounted(0);
 }
 

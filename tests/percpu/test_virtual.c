@@ -142,24 +142,8 @@ static bool hop_after_each_step(void)
 
 static void step_through(unsigned rounds)
 {
-    enum { BLOCKS = 70 }; /* more than a batch */
-    static void *blocks[BLOCKS];
-
-    for (unsigned round = 0; round < rounds; round++) {
-        for (unsigned i = 0; i < BLOCKS; i++) {
-            step_on();
-            blocks[i] = AO_malloc(100);
-            step_off();
-            CHECK(blocks[i]);
-            canary_write(blocks[i], 100, i);
-        }
-        for (unsigned i = 0; i < BLOCKS; i++) {
-            CHECK(canary_take(blocks[i]));
-            step_on();
-            AO_free(blocks[i]);
-            step_off();
-        }
-    }
+    for (unsigned round = 0; round < rounds; round++)
+        step_through_calls();
 }
 
 TEST(number_changes_after_each_instruction)
