@@ -33,13 +33,13 @@ die() {
     exit 2
 }
 
-list() { # what tests/fuzz/meson.build says
+list() { # what tests/fuzz/meson.build and variants/meson.build say
     sed -n "s/^$1 = \[\(.*\)\]/\1/p" "$2" | tr -d "',"
 }
 
 engine=libfuzzer seconds=600 action=search with_suite='' targets=()
 read -ra all_targets < <(list fuzz_targets tests/fuzz/meson.build)
-read -ra variants < <(list fuzz_variants tests/fuzz/meson.build)
+read -ra variants < <(list variants variants/meson.build)
 
 is_one_of() { # NAME LIST...
     local name=$1 other

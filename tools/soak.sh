@@ -76,6 +76,7 @@ color_of() {
     case $1 in
     base) echo '#ef8a62' ;;
     percpu) echo '#b2182b' ;;
+    perthread) echo '#f7c8a0' ;;
     *) echo '#2166ac' ;;
     esac
 }

@@ -50,7 +50,7 @@ size_t world_mapped_bytes(void);
 /*
  * The next call between call_begin() and call_end() is interrupted by act(), once: after so many instructions (a
  * handler that uses another CPU's number is to the library like a thread that ran meanwhile); or in the so-manieth
- * window of variant percpu, where there are such. Where no instructions can be stepped through nothing happens.
+ * window of a variant with fronts. Where no instructions can be stepped through nothing happens.
  */
 void interrupt_after(unsigned instructions, void (*act)(void));
 void interrupt_in_window(unsigned windows, void (*act)(void));

@@ -32,10 +32,10 @@ __thread struct aoma_front *volatile aoma_thread_front __attribute__((tls_model(
 
 struct aoma_ptr aoma_thread_owners[AOMA_NUMBERS];
 
-/* Calls that go without a front before another look for one, which found none; for good when the thread has ended. */
+/* After one that found none; and for good, when the thread has ended. */
 #define TRIES_BETWEEN 64u
 #define ENDED UINT_MAX
-static __thread volatile unsigned skip __attribute__((tls_model("initial-exec")));
+__thread volatile unsigned aoma_thread_skip __attribute__((tls_model("initial-exec")));
 
 /* What a thread is called in the table. */
 static uintptr_t myself(void)
@@ -77,7 +77,7 @@ static AOMA_NOINLINE void give_up(unsigned number)
 static void end_thread(void *value)
 {
     (void)value;
-    skip = ENDED;
+    aoma_thread_skip = ENDED;
     aoma_thread_front = NULL;
     for (unsigned number = 0; number < AOMA_NUMBERS && aoma_front_made(number); number++) {
         if (aoma_ptr_load_relaxed(&aoma_thread_owners[number]) == myself())
@@ -171,7 +171,7 @@ static AOMA_NOINLINE bool get_one(void)
     if (number == AOMA_NUMBERS)
         number = make_one();
     if (number == AOMA_NUMBERS) {
-        skip = TRIES_BETWEEN;
+        aoma_thread_skip = TRIES_BETWEEN;
         return false;
     }
     settle(number);
@@ -204,9 +204,9 @@ bool aoma_front_require(void)
             take_dead_claims_down(front);
         return true;
     }
-    if (aoma_likely(skip == 0))
+    if (aoma_likely(aoma_thread_skip == 0))
         return get_one();
-    if (skip != ENDED)
-        skip--;
+    if (aoma_thread_skip != ENDED)
+        aoma_thread_skip--;
     return false;
 }

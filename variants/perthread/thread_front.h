@@ -40,6 +40,9 @@ struct aoma_thread_head {
  * Changed by the thread and its handlers alone. */
 extern __thread struct aoma_front *volatile aoma_thread_front __attribute__((tls_model("initial-exec")));
 
+/* Calls that go without a front before another of the thread looks for one. */
+extern __thread volatile unsigned aoma_thread_skip __attribute__((tls_model("initial-exec")));
+
 /* By number of front: 0 it is nobody's; else the address of the owner's aoma_thread_front, which differs between
  * threads. CAS from 0; else written by the owner. */
 extern struct aoma_ptr aoma_thread_owners[AOMA_NUMBERS];
