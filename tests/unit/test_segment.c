@@ -648,7 +648,7 @@ TEST(a_wholly_free_segment_is_purged_however_few_chunks_are_dirty)
 /* Gives and takes one chunk until so many bytes as are mapped have been given, some times over. */
 static void give_and_take_for_rounds(unsigned rounds)
 {
-    size_t chunks = rounds * (aoma_source_mapped_bytes() / AOMA_CHUNK_BYTES + 1);
+    size_t chunks = rounds * ((aoma_source_mapped_bytes() + AOMA_IDLE_BYTES) / AOMA_CHUNK_BYTES + 1);
 
     for (size_t i = 0; i < chunks; i++) {
         struct aoma_run *run = must_take(1);
@@ -665,12 +665,46 @@ TEST(the_idle_limit_follows_what_is_needed)
 
     aoma_segment_count_dirty_free(idle, aoma_segment_dirty_free_bytes());
     assert_int_equal(aoma_segment_idle_surplus(), 0);
-    give_and_take_for_rounds(3);
+    give_and_take_for_rounds(2);
     assert_in_range(aoma_segment_idle_surplus(), idle - AOMA_IDLE_LEAST_BYTES - AOMA_MIB / 4, idle);
+    give_and_take_for_rounds(4); /* and nobody could purge it */
+    assert_in_range(aoma_segment_idle_surplus(), 0, AOMA_MIB / 4);
     aoma_segment_count_dirty_free(0, aoma_segment_dirty_free_bytes());
     give_and_take_for_rounds(30);
     aoma_segment_count_dirty_free(idle, aoma_segment_dirty_free_bytes());
     assert_in_range(aoma_segment_idle_surplus(), 0, AOMA_MIB / 4);
+}
+
+/* Scattered chunks that no purge takes must not have what is freed beside them purged each time. */
+TEST(scattered_idle_memory_does_not_have_the_rest_purged)
+{
+    enum { GROUPS = 8, HOLE_CHUNKS = 7, RUN_CHUNKS = 16, ROUNDS = 24 };
+    struct aoma_segment *last = only_group();
+    unsigned gives = 0, before = 0;
+
+    for (unsigned i = 0; i < GROUPS; i++)
+        CHECK(aoma_segment_grow());
+    hold_all_chunks();
+    for (uint32_t number = 0; number < aoma_segment_numbers(); number++) {
+        struct aoma_segment *segment = aoma_segment_by_number(number);
+        if (segment && segment != last && aoma_load_acquire(&segment->owned) == ~(uint64_t)0)
+            aoma_segment_give(segment, 8, HOLE_CHUNKS);
+    }
+    CHECK(aoma_segment_dirty_free_bytes() > 2 * AOMA_IDLE_LEAST_BYTES);
+    CHECK(aoma_segment_dirty_free_bytes() < aoma_segment_idle_limit() - AOMA_MIB);
+    aoma_segment_give(last, 32, RUN_CHUNKS);
+    size_t round = (aoma_source_mapped_bytes() + AOMA_IDLE_BYTES) / (RUN_CHUNKS * AOMA_CHUNK_BYTES) + 1;
+    for (size_t i = 0; i < ROUNDS * round; i++) {
+        struct aoma_run *run = must_take(RUN_CHUNKS);
+        give_run(run, RUN_CHUNKS);
+        aoma_segment_purge_if_due(segment_of(run));
+        if (i == ROUNDS / 2 * round) {
+            before = faulty_os.purge_calls;
+            gives = 0;
+        }
+        gives++;
+    }
+    assert_in_range(faulty_os.purge_calls - before, 0, gives / 4);
 }
 
 TEST(nothing_is_purged_before_mmap_is_enabled)

@@ -58,8 +58,8 @@ struct aoma_front *aoma_front_make(unsigned number)
         return NULL;
     struct aoma_front *front = (struct aoma_front *)(void *)(head + AOMA_FRONT_HEAD_BYTES);
     lay_out(front);
+    aoma_number_set_add(&made_set, number); /* first: whoever finds the front may use it at once */
     if (aoma_ptr_cas_full(&made[number], 0, (uintptr_t)front)) {
-        aoma_number_set_add(&made_set, number);
         AOMA_INJECT(making);
         return front;
     }
@@ -325,7 +325,7 @@ size_t aoma_fronts_count(void)
     AOMA_FOR_NUMBERS (number, &made_set) {
         const struct aoma_front *front = aoma_front_made(number);
 
-        for (unsigned i = 0; i < AOMA_FRONT_STACKS; i++)
+        for (unsigned i = 0; front && i < AOMA_FRONT_STACKS; i++)
             count += aoma_front_held(front, i);
     }
     for (unsigned class = 0; class < AOMA_CLASSES; class ++)

@@ -158,8 +158,8 @@ static void settle(unsigned number)
     }
     take_claims_down(front);
     aoma_hint_set(&aoma_thread_head(front)->number, number);
+    ask_to_be_told(front); /* before it is used: a handler may leave in between and not come back */
     aoma_thread_front = front;
-    ask_to_be_told(front);
 }
 
 static AOMA_NOINLINE bool get_one(void)
@@ -204,9 +204,10 @@ bool aoma_front_require(void)
             take_dead_claims_down(front);
         return true;
     }
-    if (aoma_likely(aoma_thread_skip == 0))
+    unsigned left = aoma_thread_skip; /* once: a handler may count as well */
+    if (aoma_likely(left == 0))
         return get_one();
-    if (aoma_thread_skip != ENDED)
-        aoma_thread_skip--;
+    if (left != ENDED)
+        aoma_thread_skip = left - 1;
     return false;
 }
