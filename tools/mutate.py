@@ -97,7 +97,7 @@ def check_test(mutation, spec):
     _, name, case = split_test(spec)
     if not case:
         return
-    stem = re.sub(r'^(unit|percpu|perthread)_|-rseq-off$', '', name)
+    stem = re.sub(r'^(unit|percpu|perthread|boundary)_|-rseq-off$', '', name)
     if not any(f'TEST({case})' in path.read_text(encoding='utf-8') for path in ROOT.glob(f'tests/*/test_{stem}.c')):
         raise Error(f'{mutation.name}: no test {spec}')
 

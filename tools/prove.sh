@@ -6,14 +6,15 @@ cd "$(dirname "$0")/.."
 
 usage() {
     cat <<'END'
-usage: tools/prove.sh [--list] [--some] [--markdown FILE] [--help] [PROOF...]
+usage: tools/prove.sh [--list] [--some | --each] [--markdown FILE] [--help] [PROOF...]
 
 Runs the proofs named, or all, on every variant, in full: each instruction boundary, not a sample of them. Builds in
 build-prove, or in $PROVE_BUILD_DIR, and keeps what the tests said in its folder proofs. The exit status is 0 only if
-nothing failed. In full it takes hours on one core; AOMALLOC_TEST_SEED repeats what is random in it.
+nothing failed. In full it takes a day on one core; AOMALLOC_TEST_SEED repeats what is random in it.
 
   --list           the proofs
   --some           samples, more than in the test suite
+  --each           each boundary with one of the things to try there, of long calls samples: takes an hour or two
   --markdown FILE  replaces the table in FILE by the counts that the runs printed, also those of earlier runs that are
                    still in the folder
 END
@@ -22,12 +23,17 @@ END
 # name | a test (with the cases of it that are meant), run on every variant, or a command | what it shows
 list() {
     cat <<'END'
-interrupted|boundary_interrupted|a handler at each instruction boundary, and a second one within handlers
+interrupted|boundary_interrupted:interrupted_in_each_state|a handler at each instruction boundary
+handlers   |boundary_interrupted:each_handler_in_each_handler|handlers that are interrupted by handlers
+fronts     |boundary_interrupted:interrupted_in_states_of_the_variant|the same in percpu's fronts, all sections aborted
+unaborted  |boundary_interrupted:interrupted_where_no_section_is_aborted|the same, and no section but that one aborted
 sequences  |single_step|handlers in long sequences of calls, once after each instruction and in bursts
 frozen     |boundary_halted:frozen_in_each_state two_frozen_in_each_state|threads that stop for ever
 killed     |boundary_halted:killed_in_each_state two_killed_in_each_state|threads that are killed
-forked     |boundary_forked|a fork at each instruction boundary
+forked     |boundary_forked:forked_in_each_state|a fork at each instruction boundary
+forkfronts |boundary_forked:forked_in_states_of_the_variant|the same in percpu's fronts
 sections   |percpu_fronts|restartable sections, interrupted at their stores and emptied
+work       |tools/work.sh|bounded work: instructions of calls in a long churn
 models     |tests/model/run.sh|models of the lock-free parts, in all interleavings
 mutations  |tools/mutate.py|the library broken on purpose
 fuzz       |tools/fuzz.sh|sequences of calls that a fuzzer looks for
@@ -51,6 +57,7 @@ while [ $# -gt 0 ]; do
         exit
         ;;
     --some) extent=some ;;
+    --each) extent=each ;;
     --markdown)
         markdown=${2-}
         [ -f "$markdown" ] || { usage >&2; exit 2; }
@@ -87,7 +94,7 @@ for test in json.load(sys.stdin):
 }
 
 # Lines that tell how far a run is.
-telling='^(covered|\[ RUN|\[  FAILED|\[[0-9]+/)|check failed|skipped'
+telling='^(covered|churn|\[ RUN|\[  FAILED|\[[0-9]+/)|check failed|skipped'
 
 # What ended well replaces what was there: counts of a run that failed are in no table.
 record() {

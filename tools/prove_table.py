@@ -5,7 +5,8 @@
 
 usage: prove_table.py FOLDER_OF_LOGS DOCUMENT
 
-Of the lines "covered: KEY=VALUE ..." and "work: KEY=VALUE ..." all numbers in the tables are sums or maxima.
+All numbers in the tables are sums or maxima of those in the lines "covered: KEY=VALUE ...", "work: KEY=VALUE ..." and
+"churn: KEY=VALUE ...".
 """
 import pathlib
 import re
@@ -16,11 +17,11 @@ BEGIN, END = '<!-- begin of what tools/prove.sh writes -->\n', '<!-- end of what
 
 def rows_of(folder, kind):
     """A dictionary for each line of that kind; of which variant is in the log's name."""
-    for log in sorted(folder.glob('*-*.log')):
+    for log in sorted(folder.glob('*.log')):
         for line in log.read_text(encoding='utf-8', errors='replace').splitlines():
             if line.startswith(kind + ': '):
                 pairs = dict(pair.split('=', 1) for pair in line.split()[1:])
-                yield {**pairs, 'variant': log.stem.rpartition('-')[2]}
+                yield {'variant': log.stem.rpartition('-')[2], **pairs}
 
 
 def number(row, key):
@@ -41,12 +42,12 @@ def grouped(rows, keys):
 
 
 def summary(covered):
-    for (proof, variant, way), rows in grouped(covered, ('proof', 'variant', 'way')).items():
+    for (proof, variant, way, extent), rows in grouped(covered, ('proof', 'variant', 'way', 'extent')).items():
         sums = [sum(number(row, key) for row in rows)
                 for key in ('instructions', 'in_sections', 'boundaries', 'runs', 'handlers', 'pairs')]
         most = [max(number(row, key) for row in rows) for key in ('missing_blocks', 'missing_chunks')]
         states = len({(row['call'], row['state']) for row in rows})
-        yield (proof, variant, way, states, *sums, *most)
+        yield (proof, variant, way, extent, states, *sums, *most)
 
 
 def by_state(covered):
@@ -63,6 +64,11 @@ def most_work(work):
                max(number(row, 'most') for row in rows), max(number(row, 'most_with_system_call') for row in rows))
 
 
+def quantiles(churn):
+    for row in churn:
+        yield tuple(row[key] for key in ('call', 'variant', 'system_call', 'calls', 'p50', 'p99', 'p99.99', 'most'))
+
+
 def main():
     if len(sys.argv) != 3:
         sys.exit(__doc__)
@@ -72,12 +78,15 @@ def main():
         sys.exit(f'{document}: the lines between which the tables belong are missing:\n{BEGIN}{END}')
     covered = list(rows_of(folder, 'covered'))
     parts = [
-        table(('proof', 'variant', 'by', 'calls and states', 'instructions of these', 'in sections', 'boundaries tried',
-               'runs', 'handlers', 'pairs', 'most blocks missing', 'most chunks missing'), summary(covered)),
+        table(('proof', 'variant', 'by', 'tried', 'calls and states', 'instructions of these', 'in sections',
+               'boundaries tried', 'runs', 'handlers', 'pairs', 'most blocks missing', 'most chunks missing'),
+              summary(covered)),
         table(('call', 'state', 'variant', 'by', 'instructions', 'interrupted', 'frozen', 'killed', 'forked'),
               by_state(covered)),
         table(('call', 'state', 'variant', 'calls counted', 'most instructions', 'most, with system calls'),
               most_work(list(rows_of(folder, 'work')))),
+        table(('call', 'variant', 'with a system call', 'calls', 'half of them up to', '99 %', '99.99 %', 'most'),
+              quantiles(rows_of(folder, 'churn'))),
     ]
     tables = re.sub(r'\n+$', '\n', '\n'.join(parts))
     before, rest = text.split(BEGIN)

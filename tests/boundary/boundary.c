@@ -22,7 +22,7 @@
 enum { COUNTED_MAX = 500, COUNTED_ONE_IN = 64, EXIT_NOT_HIT = 98 };
 
 /* A longer call is not among a few: its steps alone take more time than all else. */
-enum { STEPS_OF_FEW_MAX = 8000 };
+enum { STEPS_OF_LONG_MIN = 8000 };
 
 struct boundary_tally *tally;
 struct rng boundary_rng;
@@ -32,14 +32,31 @@ static bool in_copy;
 static unsigned long position, own_steps;
 static struct breakpoints *breakpoints;
 
+static const char *const extent_names[] = {"few", "some", "each", "all"};
+
 enum boundary_extent boundary_extent(void)
 {
     const char *wanted = getenv("AOMALLOC_TEST_BOUNDARIES");
 
-    if (!wanted || strcmp(wanted, "few") == 0)
+    if (!wanted)
         return test_long() ? BOUNDARY_SOME : BOUNDARY_FEW;
-    CHECK(strcmp(wanted, "some") == 0 || strcmp(wanted, "all") == 0);
-    return strcmp(wanted, "all") == 0 ? BOUNDARY_ALL : BOUNDARY_SOME;
+    for (enum boundary_extent extent = BOUNDARY_FEW; extent <= BOUNDARY_ALL; extent++)
+        if (strcmp(wanted, extent_names[extent]) == 0)
+            return extent;
+    test_fail(__FILE__, __LINE__, "AOMALLOC_TEST_BOUNDARIES is neither few, some, each nor all");
+}
+
+/* Of the state at hand. */
+static enum boundary_extent extent_here(void)
+{
+    enum boundary_extent extent = boundary_extent();
+
+    return extent == BOUNDARY_EACH && tally->boundaries > STEPS_OF_LONG_MIN ? BOUNDARY_SOME : extent;
+}
+
+const char *boundary_extent_name(void)
+{
+    return extent_names[extent_here()];
 }
 
 static void *share(size_t bytes)
@@ -92,7 +109,7 @@ static void prepare(const struct state *state)
 static bool count_boundary(void)
 {
     tally->boundaries++;
-    if (boundary_extent() == BOUNDARY_FEW && tally->boundaries > STEPS_OF_FEW_MAX)
+    if (boundary_extent() == BOUNDARY_FEW && tally->boundaries > STEPS_OF_LONG_MIN)
         _exit(TEST_SKIPPED);
     return true;
 }
@@ -179,7 +196,16 @@ static pid_t copy_process(void)
 
 static bool is_chosen(void)
 {
-    return boundary_extent() == BOUNDARY_ALL || rng_below(&boundary_rng, tally->boundaries) < test_times(plan->samples);
+    if (plan->whole_sections && breakpoints->about_section[position])
+        return true;
+    switch (extent_here()) {
+    case BOUNDARY_ALL:
+        return true;
+    case BOUNDARY_EACH:
+        return plan->samples && (plan->ways == 0 || (position + test_seed()) % plan->ways == plan->way);
+    default:
+        return rng_below(&boundary_rng, tally->boundaries) < test_times(plan->samples);
+    }
 }
 
 /* ---- by steps ---- */

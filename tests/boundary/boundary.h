@@ -20,10 +20,14 @@
 
 /*
  * How much is tried, from AOMALLOC_TEST_BOUNDARIES. few, the default: samples, in calls that are not long. some, also
- * if AOMALLOC_TEST_LONG=1: samples in all states. all: every boundary.
+ * if AOMALLOC_TEST_LONG=1: samples in all states. each: every boundary, with one of the things that are done there; of
+ * long calls samples. all: every boundary with everything.
  */
-enum boundary_extent { BOUNDARY_FEW, BOUNDARY_SOME, BOUNDARY_ALL };
+enum boundary_extent { BOUNDARY_FEW, BOUNDARY_SOME, BOUNDARY_EACH, BOUNDARY_ALL };
 enum boundary_extent boundary_extent(void);
+
+/* How much was tried of the state that was last the plan's. */
+const char *boundary_extent_name(void);
 
 /* What is found out in copies, in memory that all of them share. */
 struct boundary_tally {
@@ -43,9 +47,11 @@ struct boundary_plan {
     const struct state *state;
     const char *what;      /* is done there, for messages */
     unsigned samples;      /* of the boundaries, about, unless all are meant */
+    unsigned ways, way;    /* this is one of so many things to do there, which take turns; 0: the only one */
     void (*at)(void);      /* in the copy, right there, as a handler */
     void (*after)(void);   /* in the copy, when the call has returned */
     bool with_breakpoints; /* not by steps */
+    bool whole_sections;   /* then all instructions of sections are, and the first behind each */
 };
 
 /* In a process of its own, prepared for the state. Fails the test when a copy does. */

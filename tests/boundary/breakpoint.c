@@ -98,14 +98,19 @@ static bool in_section(uintptr_t address)
 /* ---- what a call runs through ---- */
 
 static struct breakpoints *finding;
+static uintptr_t last_address;
 
 static bool note_instruction(void)
 {
+    uintptr_t before = last_address;
+
+    last_address = step_address;
     finding->steps++;
     for (size_t i = 0; i < finding->count; i++)
         if (finding->at[i] == step_address)
             return true;
     CHECK(finding->count < BREAKPOINTS_MAX);
+    finding->about_section[finding->count] = in_section(step_address) || in_section(before);
     finding->at[finding->count++] = step_address;
     finding->in_sections += in_section(step_address);
     return true;
@@ -172,6 +177,7 @@ static void on_break(int number, siginfo_t *information, void *argument)
 
     (void)number;
     (void)information;
+    bool was_aborted = false;
     *planted = original; /* before anything is called: it may be there */
     hit = true;
     int kept = errno;
@@ -179,7 +185,8 @@ static void on_break(int number, siginfo_t *information, void *argument)
     if (context->uc_mcontext.gregs[REG_RIP] == (greg_t)(uintptr_t)planted + 1)
         context->uc_mcontext.gregs[REG_RIP] = (greg_t)(uintptr_t)planted;
     else
-        CHECK(in_section((uintptr_t)planted));
+        was_aborted = true;
+    CHECK(was_aborted == in_section((uintptr_t)planted));
     call_on_break();
     errno = kept;
 }

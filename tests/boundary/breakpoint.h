@@ -17,6 +17,7 @@ struct breakpoints {
     size_t steps; /* with those that it comes by again */
     size_t in_sections;
     uintptr_t at[BREAKPOINTS_MAX];
+    bool about_section[BREAKPOINTS_MAX]; /* in one, or the first behind it, where one that is too short would end */
 };
 
 /*

@@ -8,6 +8,8 @@
 
 #include <aomalloc.h>
 
+#include <stdio.h>
+
 #include "census.h"
 #include "kept.h"
 #include "size_class.h"
@@ -17,6 +19,8 @@ size_t held_count;
 void *subject;
 void *volatile returned;
 size_t returned_bytes;
+
+enum { STATE_BATCH_BLOCKS = 64 }; /* AOMA_FRONT_BATCH_MAX */
 
 static unsigned char region[MIB] __attribute__((aligned(AOMA_CHUNK_BYTES)));
 static int region_result;
@@ -176,6 +180,25 @@ static void a_large_block(void)
 {
     one_block();
     subject = state_allocate(STATE_LARGE_BYTES);
+}
+
+/* Without room behind it; where segments begin differs from process to process. */
+static void a_large_block_without_room(void)
+{
+    size_t bytes = (STATE_LARGE_BYTES + AOMA_CHUNK_BYTES - 1) / AOMA_CHUNK_BYTES * AOMA_CHUNK_BYTES;
+
+    do {
+        state_hold(STATE_LARGE_BYTES);
+        subject = held_count > 1 ? held[held_count - 2] : NULL;
+    } while (!subject || (char *)held[held_count - 1] != (char *)subject + bytes);
+    held[held_count - 2] = held[held_count - 1];
+    held_count--;
+}
+
+static void a_large_block_with_room(void)
+{
+    a_large_block_without_room();
+    state_release(held[--held_count]);
 }
 
 static void a_block_of_segments(void)
@@ -368,7 +391,8 @@ const struct state states[] = {
     {"AO_calloc", "recycled", used_block_then_freed, calloc_block, STATIC_HEAP, 0, 0},
     {"AO_realloc", "stays", two_blocks, realloc_a_little, STATIC_HEAP, 0, 0},
     {"AO_realloc", "moves", two_blocks, realloc_more, STATIC_HEAP, 0, 0},
-    {"AO_realloc", "large", a_large_block, realloc_large, STATIC_HEAP, 0, 32},
+    {"AO_realloc", "large_grows", a_large_block_with_room, realloc_large, STATIC_HEAP, 0, 32},
+    {"AO_realloc", "large_copied", a_large_block_without_room, realloc_large, STATIC_HEAP, 0, 40},
     {"AO_realloc", "mapping_grows", a_mapping, realloc_mapping_more, MMAP, 0, 0},
     {"AO_realloc", "mapping_shrinks", a_mapping, realloc_mapping_less, MMAP, 0, 0},
     {"AO_aligned_alloc", "block", one_block, aligned_block, STATIC_HEAP, 0, 0},
@@ -420,15 +444,37 @@ struct state_missing state_missing(void)
     };
 }
 
-/* A batch, or a run that is being made or taken apart. */
-size_t state_missing_blocks_max(const struct state *state)
+/* Of a run that is being made or taken apart. */
+static size_t blocks_of_run(const struct state *state)
 {
-    size_t of_run = 2 * AOMA_CHUNK_BYTES / STATE_BYTES;
+    unsigned class = aoma_class_of(STATE_BYTES);
+    enum aoma_run_size size = state->needs == STATIC_HEAP ? AOMA_RUN_NORMAL : AOMA_RUN_ROOMY;
 
-    return state->missing_blocks ? state->missing_blocks : of_run;
+    return aoma_class_chunks(class, size) * AOMA_CHUNK_BYTES / aoma_class_bytes(class);
 }
 
-size_t state_missing_chunks_max(const struct state *state)
+/* With the block that the call was about. Calls on a front that has been made make no run; they move batches. */
+static size_t blocks_max(const struct state *state)
+{
+    if (state->missing_blocks)
+        return state->missing_blocks;
+    return 1 + (state->needs == FRONTS ? STATE_BATCH_BLOCKS : blocks_of_run(state));
+}
+
+static size_t chunks_max(const struct state *state)
 {
     return state->missing_chunks ? state->missing_chunks : 4;
+}
+
+/* Those besides the first may have been making a run. */
+void state_assert_missing(const struct state *state, const struct state_missing *missing, unsigned threads)
+{
+    size_t blocks = blocks_max(state) + (threads - 1) * (1 + blocks_of_run(state));
+    size_t chunks = threads * chunks_max(state);
+
+    if (missing->blocks <= blocks && missing->chunks <= chunks)
+        return;
+    fprintf(stderr, "%zu blocks and %zu chunks are missing, more than %zu and %zu\n", missing->blocks, missing->chunks,
+            blocks, chunks);
+    CHECK(false);
 }

@@ -69,7 +69,8 @@ struct state_missing {
     size_t blocks, chunks;
 };
 struct state_missing state_missing(void);
-size_t state_missing_blocks_max(const struct state *state);
-size_t state_missing_chunks_max(const struct state *state);
+
+/* Fails if it is more than so many threads may have had in their hands. */
+void state_assert_missing(const struct state *state, const struct state_missing *missing, unsigned threads);
 
 #endif /* AOMALLOC_TEST_STATE_H */

@@ -42,8 +42,7 @@ static void leave(void)
 {
     work();
     struct state_missing missing = state_missing();
-    CHECK(missing.blocks <= state_missing_blocks_max(current));
-    CHECK(missing.chunks <= state_missing_chunks_max(current));
+    state_assert_missing(current, &missing, 1);
     _exit(0);
 }
 
@@ -56,17 +55,21 @@ static void fork_in_state(const struct state *state, bool with_breakpoints)
     boundary_each(&(struct boundary_plan){.state = state,
                                           .what = "a child that goes on",
                                           .samples = SAMPLES,
+                                          .ways = 2,
+                                          .way = 0,
                                           .at = work,
                                           .after = after,
                                           .with_breakpoints = with_breakpoints});
     boundary_each(&(struct boundary_plan){.state = state,
                                           .what = "a child that leaves the call",
                                           .samples = SAMPLES,
+                                          .ways = 2,
+                                          .way = 1,
                                           .at = leave,
                                           .with_breakpoints = with_breakpoints});
-    printf("covered: proof=forked way=%s call=%s state=%s instructions=%lu boundaries=%lu runs=%lu\n",
-           with_breakpoints ? "breakpoints" : "steps", state->call, state->name, tally->boundaries, tally->covered,
-           tally->copies);
+    printf("covered: proof=forked extent=%s way=%s call=%s state=%s instructions=%lu boundaries=%lu runs=%lu\n",
+           boundary_extent_name(), with_breakpoints ? "breakpoints" : "steps", state->call, state->name,
+           tally->boundaries, tally->covered, tally->copies);
 }
 
 TEST(forked_in_each_state)

@@ -22,7 +22,15 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { WORKERS = 2, OPERATIONS = 10000, SLOTS = 64, SECONDS_MAX = 100, SECOND_STEPS_ABOUT = 400, SAMPLES = 1 };
+enum {
+    WORKERS = 2,
+    OPERATIONS = 10000,
+    SLOTS = 64,
+    SECONDS_MAX = 100,
+    SECOND_STEPS_ABOUT = 400,
+    SAMPLES = 1,
+    WAYS = 4
+};
 
 static _Atomic(void *) slots[SLOTS];
 static struct exchange exchange = {.slots = slots, .slot_count = SLOTS, .min_bytes = CANARY_MIN_BYTES, .doublings = 6};
@@ -84,8 +92,7 @@ static _Noreturn void judge(void)
 
     note_most(&tally->blocks, missing.blocks);
     note_most(&tally->chunks, missing.chunks);
-    CHECK(missing.blocks <= threads * state_missing_blocks_max(current));
-    CHECK(missing.chunks <= threads * state_missing_chunks_max(current));
+    state_assert_missing(current, &missing, threads);
     _exit(0);
 }
 
@@ -116,6 +123,11 @@ static void halt(void)
     never_come_back();
 }
 
+static unsigned way(void)
+{
+    return 2 * (threads - 1) + killed;
+}
+
 static void halt_in_state(const struct state *state, bool with_breakpoints)
 {
     boundary_begin();
@@ -126,22 +138,24 @@ static void halt_in_state(const struct state *state, bool with_breakpoints)
         .state = state,
         .what = killed ? "killed" : "frozen",
         .samples = SAMPLES,
+        .ways = WAYS,
+        .way = way(),
         .at = halt,
         .with_breakpoints = with_breakpoints,
     });
-    printf("covered: proof=%s way=%s call=%s state=%s instructions=%lu boundaries=%lu runs=%lu threads=%u "
+    printf("covered: proof=%s extent=%s way=%s call=%s state=%s instructions=%lu boundaries=%lu runs=%lu threads=%u "
            "missing_blocks=%lu missing_chunks=%lu\n",
-           killed ? "killed" : "frozen", with_breakpoints ? "breakpoints" : "steps", state->call, state->name,
-           tally->boundaries, tally->covered, tally->copies, threads, tally->blocks, tally->chunks);
+           killed ? "killed" : "frozen", boundary_extent_name(), with_breakpoints ? "breakpoints" : "steps",
+           state->call, state->name, tally->boundaries, tally->covered, tally->copies, threads, tally->blocks,
+           tally->chunks);
 }
 
-/* Of the four ways a state is halted in: of a few one, of some two. */
+/* Of the four ways a state is halted in: of a few one, of some two. Of each, all, in turns. */
 static bool is_meant(size_t state)
 {
-    static const size_t one_in[] = {[BOUNDARY_FEW] = 4, [BOUNDARY_SOME] = 2, [BOUNDARY_ALL] = 1};
-    size_t way = 2 * (threads - 1) + killed;
+    static const size_t one_in[] = {[BOUNDARY_FEW] = 4, [BOUNDARY_SOME] = 2, [BOUNDARY_EACH] = 1, [BOUNDARY_ALL] = 1};
 
-    return (state + test_seed() + way) % one_in[boundary_extent()] == 0;
+    return (state + test_seed() + way()) % one_in[boundary_extent()] == 0;
 }
 
 static void halt_in_each_state(unsigned how_many, bool by_killing)

@@ -141,7 +141,7 @@ static const struct handler {
     {"all", use_all, false},           {"trim", trim, true},
     {"mapping", mapping, true},
 };
-enum { HANDLERS = sizeof handlers / sizeof handlers[0], SHORT_HANDLERS = 4 };
+enum { HANDLERS = sizeof handlers / sizeof handlers[0], SHORT_HANDLERS = 4, ABA = 3 };
 
 /* NULL: each time another. */
 static const struct handler *chosen;
@@ -190,11 +190,11 @@ static void after(void)
 
 static void report(const char *way)
 {
-    printf(
-        "covered: proof=interrupted way=%s call=%s state=%s instructions=%lu in_sections=%lu boundaries=%lu runs=%lu "
-        "handlers=%lu pairs=%lu\n",
-        way, current->call, current->name, tally->boundaries, tally->in_sections, tally->covered, tally->copies,
-        tally->handlers, tally->pairs);
+    printf("covered: proof=interrupted extent=%s way=%s call=%s state=%s instructions=%lu in_sections=%lu "
+           "boundaries=%lu runs=%lu "
+           "handlers=%lu pairs=%lu\n",
+           boundary_extent_name(), way, current->call, current->name, tally->boundaries, tally->in_sections,
+           tally->covered, tally->copies, tally->handlers, tally->pairs);
     if (tally->calls_counted)
         printf("work: call=%s state=%s calls=%lu most=%lu most_with_system_call=%lu\n", current->call, current->name,
                tally->calls_counted, tally->work, tally->work_with_system);
@@ -210,6 +210,7 @@ static void interrupt_by(const struct handler *handler, unsigned samples, bool w
         .at = at,
         .after = after,
         .with_breakpoints = with_breakpoints,
+        .whole_sections = with_breakpoints,
     });
 }
 
@@ -230,6 +231,8 @@ static void interrupt_in_state(const struct state *state, bool with_breakpoints)
                 interrupt_by(&handlers[i], 0, with_breakpoints);
     } else {
         interrupt_by(NULL, boundary_extent() == BOUNDARY_FEW ? FEW_SAMPLES : SOME_SAMPLES, with_breakpoints);
+        if (with_breakpoints)
+            interrupt_by(&handlers[ABA], 0, true); /* what a section that is not aborted would not survive */
     }
     report(with_breakpoints ? "breakpoints" : "steps");
 }
