@@ -182,12 +182,14 @@ def draw(output, figures):
                  'set xrange [-0.2:5.2]'],
                 {way: '\n'.join(f'{number} {figures.median("handler", case, way, f"pair_{point}")} {point}'
                                 for number, point in enumerate(QUANTILES)) for way in figures.ways('handler')})
-    names = [name for name in WORKLOADS if f'{name} 1' in figures.cases('workload')]
-    for name in names:
+    for name in WORKLOADS:
+        counts = [n for n in WORKLOAD_THREADS if f'{name} {n}' in figures.cases('workload')]
+        if not counts:
+            continue
         gnuplot(os.path.join(output, f'variants_{name}.svg'),
                 ['set logscale xy', f'set title "{name}"', 'set xlabel "threads"', 'set ylabel "ns per operation"'],
                 {way: '\n'.join(f'{n} {figures.median("workload", f"{name} {n}", way, "ns_per_op")} {n}'
-                                for n in WORKLOAD_THREADS) for way in figures.ways('workload')})
+                                for n in counts) for way in figures.ways('workload')})
 
 
 def main():
