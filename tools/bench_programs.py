@@ -30,7 +30,7 @@ METRICS = {'elapsed': 's', 'cpu': 's', 'peak': 'MiB'}
 SINGLE_THREADED = {'growth', 'large', 'trees', 'gcc', 'git', 'perl', 'sqlite'}
 SKIPPED, TIMEOUT_SECONDS = 77, 300
 COLORS = {'percpu': '#b2182b', 'base': '#ef8a62', 'glibc': '#888888', 'mimalloc': '#2166ac', 'jemalloc': '#67a9cf',
-          'tcmalloc': '#35978f'}
+          'tcmalloc': '#35978f', 'perthread': '#9970ab'}
 
 
 class Failure(Exception):
@@ -320,7 +320,7 @@ def draw(results, path):
         lines += [' '.join([f'"{row}"', *(f'{column[row]:.4f}' for column in ratios)]) for row in results.rows]
         lines += ['END', f"set title '{title} / that of the best peer, logarithmic: less is better'"]
         lines.append('plot ' + ', '.join(
-            f"${metric} using {column + 2}:xtic(1) linecolor rgb '{COLORS.get(name, '#9970ab')}' title '{name}'"
+            f"${metric} using {column + 2}:xtic(1) linecolor rgb '{COLORS[name]}' title '{name}'"
             for column, name in enumerate(results.contenders)))
     subprocess.run(['gnuplot'], input='\n'.join([*lines, 'unset multiplot', '']), text=True, check=True)
 
