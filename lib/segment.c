@@ -28,7 +28,7 @@
 #define AOMA_SEGMENT_TRIES 8u
 
 /* A segment's dirty free chunks before it is worth a system call, unless all of it is free. */
-#define AOMA_PURGE_CHUNKS 8u
+#define AOMA_PURGE_CHUNKS 4u
 
 static struct aoma_ptr static_installed;  /* 0 -> 1 once, released behind what it tells; installing again is harmless */
 static struct aoma_counter numbers_taken; /* beyond the static segments' */

@@ -605,15 +605,15 @@ static unsigned purges_with(unsigned dirty, bool beside_others)
 
 TEST(a_purge_is_due_when_there_is_much_to_purge_here_and_everywhere)
 {
-    assert_int_equal(purges_with(8, false), 0);
-    assert_int_equal(purges_with(8, true), 1);
-    assert_int_equal(purges_with(7, true), 0);
+    assert_int_equal(purges_with(4, false), 0);
+    assert_int_equal(purges_with(4, true), 1);
+    assert_int_equal(purges_with(3, true), 0);
 }
 
 /* Memory is taken from low segments first, so what was just given low is what is asked for next. */
 TEST(the_highest_that_is_worth_it_is_purged)
 {
-    enum { DIRTY = 8 };
+    enum { DIRTY = 4 };
     struct aoma_segment *segments = only_group();
     bool clean;
 
@@ -678,7 +678,7 @@ TEST(the_idle_limit_follows_what_is_needed)
 /* Scattered chunks that no purge takes must not have what is freed beside them purged each time. */
 TEST(scattered_idle_memory_does_not_have_the_rest_purged)
 {
-    enum { GROUPS = 8, HOLE_CHUNKS = 7, RUN_CHUNKS = 16, ROUNDS = 24 };
+    enum { GROUPS = 24, HOLE_CHUNKS = 3, RUN_CHUNKS = 16, ROUNDS = 24 };
     struct aoma_segment *last = only_group();
     unsigned gives = 0, before = 0;
 
