@@ -93,7 +93,7 @@ size_t aoma_segment_idle_surplus(void)
     return bytes > limit ? bytes - limit : 0;
 }
 
-static void end_round(void)
+static AOMA_NOINLINE void end_round(void)
 {
     size_t least = aoma_hint_get(&idle.least);
     size_t excess = aoma_hint_get(&idle.excess);
@@ -303,8 +303,8 @@ void aoma_segment_give(struct aoma_segment *segment, unsigned first, unsigned n)
         bits) /* mostly they are: each chunk's bit is its holder's to write */
         aoma_fetch_or_full(&segment->dirty, bits);
     aoma_segment_count_dirty_free(purgeable_bytes(segment, bits), 0);
-    note_given(chunks_bytes(bits));
     give_bits(segment, bits);
+    note_given((size_t)n << AOMA_CHUNK_SHIFT); /* last, so that little is kept over a call */
 }
 
 /* ---- purging ---- */
