@@ -11,7 +11,8 @@ usage: tools/test.sh [--long] [--gcc-only] [--werror] [--help]
 Installs what is missing, builds every variant with gcc and with clang, and runs the test suite on all of them.
 The last line is "N passed, N failed, N skipped"; the exit status is 0 only when nothing failed.
 
-  --long      full counts instead of the short ones (AOMALLOC_TEST_LONG=1): minutes instead of seconds in some tests
+  --long      full counts instead of the short ones (AOMALLOC_TEST_LONG=1): minutes instead of seconds in some tests;
+              also models, and with clang what steps through calls. So does .ci/run, with short counts
   --gcc-only  leave out clang
   --werror    warnings are errors; benchmark and examples must be built, too
   --help      this text
@@ -49,13 +50,19 @@ patience=1
 if [ -n "${AOMALLOC_TEST_LONG-}" ]; then
     patience=10
 fi
-suite_run gcc gcc build-test-gcc "${options[@]}" -Dcount_rmw=true -- -t "$patience"
+# A few minutes are enough for whoever changes something.
+without=() without_clang=()
+if [ -z "${AOMALLOC_TEST_LONG-}${CI-}" ]; then
+    without=(--no-suite model)
+    without_clang=(--no-suite step --no-suite rseq-off)
+fi
+suite_run gcc gcc build-test-gcc "${options[@]}" -Dcount_rmw=true -- -t "$patience" "${without[@]}"
 if [ -n "$with_clang" ]; then
     # What is installed and how it is found does not depend on the compiler, nor do models; other people's programs
     # hardly do. perthread has no code that base and percpu have not, but for its claims, which are plain C; .ci/run has
     # a build by clang in which it is tested.
     suite_run clang clang build-test-clang "${options[@]}" -- -t "$patience" --no-suite install --no-suite programs \
-        --no-suite model --no-suite perthread
+        --no-suite model --no-suite perthread "${without_clang[@]}"
 fi
 
 suite_list_failures
