@@ -51,10 +51,10 @@ if [ -n "${AOMALLOC_TEST_LONG-}" ]; then
     patience=10
 fi
 # A few minutes are enough for whoever changes something.
-without=() without_clang=()
+without=() without_clang=(--no-suite rseq-off)
 if [ -z "${AOMALLOC_TEST_LONG-}${CI-}" ]; then
     without=(--no-suite model)
-    without_clang=(--no-suite step --no-suite rseq-off)
+    without_clang+=(--no-suite step)
 fi
 suite_run gcc gcc build-test-gcc "${options[@]}" -Dcount_rmw=true -- -t "$patience" "${without[@]}"
 if [ -n "$with_clang" ]; then
