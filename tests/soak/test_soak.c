@@ -241,6 +241,7 @@ TEST(everything_at_once)
 
     if (TEST_SANITIZED_THREAD)
         test_skip("ThreadSanitizer does not know what a forked child of a threaded process does");
+    test_require_mremap();
     whole_measure();
     AO_malloc_enable_mmap();
     CHECK(sigaction(SIGALRM, &action, NULL) == 0);
