@@ -16,7 +16,7 @@
 #include <stdio.h>
 
 #define AT_A_TIME 8
-#define STACK_BYTES (64 * 1024)
+#define STACK_BYTES ((size_t)64 * 1024)
 #define STACK_USED_BYTES (24 * 1024) /* before the first look, so that a deeper call than before is not memory more */
 
 static const struct variants_options *options;
@@ -45,12 +45,13 @@ static void wait_for(unsigned threads)
 static void take_and_free(uint64_t *random)
 {
     void *taken[1000];
+    const unsigned blocks = options->blocks;
 
-    for (unsigned i = 0; i < options->blocks; i++) {
+    for (unsigned i = 0; i < blocks; i++) {
         taken[i] = bench_take(variants_size(bench_random_next(random)));
         bench_touch(taken[i]);
     }
-    for (unsigned i = 0; i < options->blocks; i++)
+    for (unsigned i = 0; i < blocks; i++)
         bench_free(taken[i]);
 }
 
@@ -83,7 +84,7 @@ static void start_all(struct idle_thread *threads)
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, STACK_BYTES);
     for (unsigned i = 0; i < options->threads; i++) {
-        threads[i].random = 2 * i + 1;
+        threads[i].random = 2 * (uint64_t)i + 1;
         sem_init(&threads[i].woken, 0, 0);
         if (pthread_create(&threads[i].thread, &attributes, thread_main, &threads[i]) != 0)
             bench_fail(BENCH_EXIT_FAILED, "a thread could not be started");

@@ -29,12 +29,13 @@ static void *short_life(void *argument)
 {
     struct starter *starter = argument;
     void *taken[1000];
+    const unsigned blocks = options->blocks;
 
-    for (unsigned i = 0; i < options->blocks; i++) {
+    for (unsigned i = 0; i < blocks; i++) {
         taken[i] = bench_take(variants_size(bench_random_next(&starter->random)));
         bench_touch(taken[i]);
     }
-    for (unsigned i = 0; i < options->blocks; i++) {
+    for (unsigned i = 0; i < blocks; i++) {
         void *block = taken[i];
         if (i < LEFT) {
             block = starter->left[i];
