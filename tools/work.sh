@@ -31,7 +31,7 @@ while [ $# -gt 0 ]; do
 done
 [ "$calls" -gt 0 ] || { usage >&2; exit 2; }
 
-# gcc: clang has no such calls.
+# One compiler is enough to count with; bounded_work/weights.py has been tried with this one.
 export CC=gcc CXX=g++
 if [ ! -f "$build/build.ninja" ]; then
     # What meson links to try the compiler needs the function, too.
@@ -52,12 +52,12 @@ for library in $libraries; do
     ninja -C "$build" "$library" >&2
     # shellcheck disable=SC2086 # several options
     $CC -std=gnu11 -O2 -Wall -Wextra -no-pie -pthread -I"$build/include" -Iinclude -Itests/support $wraps \
-        tools/work/work.c "$build/$library" -o "$program"
-    python3 tools/work/weights.py "$program" >"$program.weights"
+        tools/bounded_work/work.c "$build/$library" -o "$program"
+    python3 tools/bounded_work/weights.py "$program" >"$program.weights"
     "$program" "$program.weights" "$calls" "$csv"
 done
 if command -v gnuplot >/dev/null; then
-    gnuplot -e "csv='$csv'; svg='$output/work.svg'" tools/work/work.gnuplot
+    gnuplot -e "csv='$csv'; svg='$output/work.svg'" tools/bounded_work/work.gnuplot
 else
     echo "work.sh: gnuplot is missing, no SVG" >&2
 fi
