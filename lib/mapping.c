@@ -14,9 +14,9 @@
  * A thread killed between two steps loses one mapping.
  */
 #include "fail.h"
+#include "idle.h"
 #include "kept.h"
 #include "mapping.h"
-#include "segment.h"
 #include "source.h"
 
 #define FAULT_INSIDE "not a block: inside a large one"
@@ -85,7 +85,7 @@ size_t aoma_mapping_bytes(const void *block, uintptr_t entry, const char *functi
 static void release_surplus(void)
 {
     size_t excess = aoma_kept_excess();
-    size_t surplus = aoma_segment_idle_surplus();
+    size_t surplus = aoma_idle_surplus();
 
     if (surplus)
         (void)aoma_kept_release(surplus < excess ? surplus : excess);

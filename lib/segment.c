@@ -18,6 +18,7 @@
  * that is long enough.
  */
 #include "fail.h"
+#include "idle.h"
 #include "index.h"
 #include "kept.h"
 #include "os.h"
@@ -32,21 +33,6 @@
 
 static struct aoma_ptr static_installed;  /* 0 -> 1 once, released behind what it tells; installing again is harmless */
 static struct aoma_counter numbers_taken; /* beyond the static segments' */
-static struct aoma_counter dirty_free;    /* a sum of relaxed additions, exact when all is quiet */
-
-/*
- * How much of the idle limit nobody needs. A round ends when as many bytes of chunks have been given back as are
- * mapped, and some. What of the dirty free memory was not taken in the whole of a round serves nobody: it comes off the
- * limit. If all was taken, the limit rises again. And if there was more than the limit all the time, since it lies too
- * scattered to be purged, the limit goes back to what there is: else each further free would purge what it has just
- * freed. Hints: what threads write at once is lost.
- */
-static struct {
-    struct aoma_hint given;  /* bytes, in this round */
-    struct aoma_hint least;  /* dirty free bytes at their fewest, in this round */
-    struct aoma_hint excess; /* bytes that the limit is lower by */
-    struct aoma_hint stuck;  /* bytes that could not be purged; forgotten by and by */
-} idle;
 
 uint32_t aoma_segment_numbers(void)
 {
@@ -62,83 +48,6 @@ struct aoma_segment *aoma_segment_by_number(uint32_t number)
     struct aoma_segment *segment = bank ? &bank->segment[number % AOMA_BANK_SEGMENTS] : NULL;
 
     return segment && aoma_load_acquire(&segment->owned) ? segment : NULL;
-}
-
-size_t aoma_segment_dirty_free_bytes(void)
-{
-    size_t bytes = aoma_counter_get(&dirty_free);
-
-    return bytes <= PTRDIFF_MAX ? bytes : 0; /* a subtraction may be seen before its addition */
-}
-
-size_t aoma_segment_idle_limit(void)
-{
-    return AOMA_IDLE_BYTES + (aoma_source_mapped_bytes() >> AOMA_IDLE_SHIFT);
-}
-
-/* The limit less its excess. */
-static size_t needed_limit(void)
-{
-    size_t limit = aoma_segment_idle_limit();
-    size_t excess = aoma_hint_get(&idle.excess);
-
-    return limit > excess + AOMA_IDLE_LEAST_BYTES ? limit - excess : AOMA_IDLE_LEAST_BYTES;
-}
-
-size_t aoma_segment_idle_surplus(void)
-{
-    size_t bytes = aoma_segment_dirty_free_bytes() + aoma_kept_excess();
-    size_t limit = needed_limit();
-
-    return bytes > limit ? bytes - limit : 0;
-}
-
-static AOMA_NOINLINE void end_round(void)
-{
-    size_t least = aoma_hint_get(&idle.least);
-    size_t excess = aoma_hint_get(&idle.excess);
-    size_t stuck = aoma_hint_get(&idle.stuck);
-    size_t limit = needed_limit();
-
-    if (least > limit && excess) { /* all the time, in spite of purges */
-        excess -= least - limit < excess ? least - limit : excess;
-        stuck = least;
-    } else {
-        stuck -= stuck / 64;
-        if (least > stuck + AOMA_IDLE_LEAST_BYTES / 2)
-            excess += least - stuck;
-        else
-            excess -= excess / 4;
-    }
-    if (excess > aoma_segment_idle_limit())
-        excess = aoma_segment_idle_limit();
-    aoma_hint_set(&idle.excess, excess);
-    aoma_hint_set(&idle.stuck, stuck);
-    aoma_hint_set(&idle.least, aoma_segment_dirty_free_bytes());
-    aoma_hint_set(&idle.given, 0);
-}
-
-static void note_given(size_t bytes)
-{
-    size_t given = aoma_hint_get(&idle.given) + bytes;
-
-    aoma_hint_set(&idle.given, given);
-    if (aoma_unlikely(given > aoma_source_mapped_bytes() + AOMA_IDLE_BYTES))
-        end_round();
-}
-
-static void note_taken(void)
-{
-    size_t bytes = aoma_segment_dirty_free_bytes();
-
-    if (bytes < aoma_hint_get(&idle.least))
-        aoma_hint_set(&idle.least, bytes);
-}
-
-void aoma_segment_count_dirty_free(size_t add, size_t sub)
-{
-    if (add != sub)
-        aoma_counter_add(&dirty_free, add - sub);
 }
 
 /* ---- ranges of bits ---- */
@@ -208,8 +117,8 @@ static bool account_taken(struct aoma_segment *segment, uint64_t bits)
     uint64_t dirty = aoma_load_acquire(&segment->dirty) & bits;
 
     if (dirty)
-        aoma_segment_count_dirty_free(0, purgeable_bytes(segment, dirty));
-    note_taken();
+        aoma_idle_count_dirty(0, purgeable_bytes(segment, dirty));
+    aoma_idle_note_taken();
     return dirty == 0;
 }
 
@@ -302,9 +211,9 @@ void aoma_segment_give(struct aoma_segment *segment, unsigned first, unsigned n)
     if ((aoma_load_relaxed(&segment->dirty) & bits) !=
         bits) /* mostly they are: each chunk's bit is its holder's to write */
         aoma_fetch_or_full(&segment->dirty, bits);
-    aoma_segment_count_dirty_free(purgeable_bytes(segment, bits), 0);
+    aoma_idle_count_dirty(purgeable_bytes(segment, bits), 0);
     give_bits(segment, bits);
-    note_given((size_t)n << AOMA_CHUNK_SHIFT); /* last, so that little is kept over a call */
+    aoma_idle_note_given((size_t)n << AOMA_CHUNK_SHIFT); /* last, so that little is kept over a call */
 }
 
 /* ---- purging ---- */
@@ -373,7 +282,7 @@ size_t aoma_segment_purge(struct aoma_segment *segment)
 
         if (dirty && aoma_os_purge(chunk_address(segment, range), chunks_bytes(range))) {
             aoma_fetch_clear_full(&segment->dirty, dirty);
-            aoma_segment_count_dirty_free(0, chunks_bytes(dirty));
+            aoma_idle_count_dirty(0, chunks_bytes(dirty));
             purged += chunks_bytes(dirty);
         }
         give_bits(segment, range);
@@ -393,7 +302,7 @@ static bool is_worth_purging(const struct aoma_segment *segment)
 
 static bool purging_is_due(void)
 {
-    return aoma_unlikely(aoma_segment_idle_surplus()) && aoma_source_mmap_enabled();
+    return aoma_unlikely(aoma_idle_surplus()) && aoma_source_mmap_enabled();
 }
 
 /*

@@ -138,23 +138,6 @@ size_t aoma_segment_purge(struct aoma_segment *segment);
 /* Makes sure that the static heap is part of the heap. */
 void aoma_segment_install_static(void);
 
-/*
- * Idle is what costs memory and serves nobody: dirty free chunks, and kept mappings beyond those in use (kept.h). So
- * much of it is left alone, since the next allocations save its page faults: 4 MiB and 1/16 of what is mapped. That is
- * less than twice what was asked for (two windows for one and a byte), so it stays below 1/8 of a peak.
- * aoma_segment_idle_surplus() takes off what nobody has needed for a while, down to AOMA_IDLE_LEAST_BYTES.
- */
-#define AOMA_IDLE_BYTES (4 * AOMA_MIB)
-#define AOMA_IDLE_SHIFT 4
-#define AOMA_IDLE_LEAST_BYTES AOMA_MIB
-size_t aoma_segment_idle_limit(void);
-/* The bytes that are idle beyond what is needed, or 0. */
-size_t aoma_segment_idle_surplus(void);
-
-/* Free chunks' bytes that still cost memory; changed here, and by tests. */
-size_t aoma_segment_dirty_free_bytes(void);
-void aoma_segment_count_dirty_free(size_t add, size_t sub);
-
 AOMA_INLINE uint64_t aoma_segment_free_chunks(const struct aoma_segment *segment)
 {
     return aoma_load_acquire(&segment->owned) & ~aoma_load_acquire(&segment->taken);

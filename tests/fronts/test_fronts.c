@@ -28,6 +28,7 @@
 
 #include "census.h"
 #include "heaps.h"
+#include "idle.h"
 #include "owner.h"
 #include "segment.h"
 #include "transfer.h"
@@ -474,7 +475,7 @@ TEST(fronts_let_go_when_a_program_shrinks)
         CHECK(aoma_fronts_count() > 0);
         aoma_census_count(&census);
         CHECK(census.chunks_taken * AOMA_CHUNK_BYTES <= BYTES / 8);
-        CHECK(aoma_segment_dirty_free_bytes() <= 8 * MIB);
+        CHECK(aoma_idle_dirty_bytes() <= 8 * MIB);
     }
     assert_accounted(0);
 }

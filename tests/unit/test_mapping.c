@@ -448,10 +448,10 @@ TEST(of_what_is_not_in_use_as_much_is_kept_as_may_lie_idle)
 TEST(dirty_chunks_leave_less_for_mappings)
 {
     aoma_source_enable_mmap();
-    aoma_segment_count_dirty_free(3 * MIB, 0);
+    aoma_idle_count_dirty(3 * MIB, 0);
     assert_in_range(left_of(MIB, 40), WINDOW, MIB + WINDOW);
     aoma_mapping_flush();
-    aoma_segment_count_dirty_free(3 * MIB, 0);
+    aoma_idle_count_dirty(3 * MIB, 0);
     assert_int_equal(left_of(MIB, 40), 0);
 }
 
@@ -463,7 +463,7 @@ TEST(as_much_is_kept_as_is_in_use)
     aoma_source_enable_mmap();
     for (unsigned i = 0; i < 32; i++)
         blocks[i] = take(MIB);
-    aoma_segment_count_dirty_free(100 * MIB, 0);
+    aoma_idle_count_dirty(100 * MIB, 0);
     for (unsigned i = 0; i < 16; i++)
         give_mapping(blocks[i]);
     assert_int_equal(aoma_kept_bytes(), 16 * MIB);

@@ -279,7 +279,7 @@ static void check_model(const struct model *model, const struct aoma_segment *se
         CHECK(taken(&segments[i]) == model->taken[i]);
         dirty_free += (size_t)__builtin_popcountll(model->dirty[i] & ~model->taken[i]) * AOMA_CHUNK_BYTES;
     }
-    CHECK(aoma_segment_dirty_free_bytes() == dirty_free);
+    CHECK(aoma_idle_dirty_bytes() == dirty_free);
     check_index();
 }
 
@@ -418,29 +418,29 @@ TEST(dirty_free_bytes_are_those_that_a_purge_would_save)
 {
     struct aoma_segment *segment = only_group();
 
-    assert_int_equal(aoma_segment_dirty_free_bytes(), 0);
+    assert_int_equal(aoma_idle_dirty_bytes(), 0);
     must_take(10);
     aoma_segment_give(segment, 2, 3);
-    assert_int_equal(aoma_segment_dirty_free_bytes(), 3 * AOMA_CHUNK_BYTES);
+    assert_int_equal(aoma_idle_dirty_bytes(), 3 * AOMA_CHUNK_BYTES);
     assert_true(aoma_segment_take_at(segment, 4, 1));
-    assert_int_equal(aoma_segment_dirty_free_bytes(), 2 * AOMA_CHUNK_BYTES);
-    aoma_segment_count_dirty_free(5000, 0);
-    assert_int_equal(aoma_segment_dirty_free_bytes(), 2 * AOMA_CHUNK_BYTES + 5000);
-    aoma_segment_count_dirty_free(0, 5000);
-    aoma_segment_count_dirty_free(7, 7);
+    assert_int_equal(aoma_idle_dirty_bytes(), 2 * AOMA_CHUNK_BYTES);
+    aoma_idle_count_dirty(5000, 0);
+    assert_int_equal(aoma_idle_dirty_bytes(), 2 * AOMA_CHUNK_BYTES + 5000);
+    aoma_idle_count_dirty(0, 5000);
+    aoma_idle_count_dirty(7, 7);
     assert_int_equal(aoma_segment_purge(segment), 2 * AOMA_CHUNK_BYTES);
-    assert_int_equal(aoma_segment_dirty_free_bytes(), 0);
-    aoma_segment_count_dirty_free(0, 1); /* a subtraction seen before its addition */
-    assert_int_equal(aoma_segment_dirty_free_bytes(), 0);
+    assert_int_equal(aoma_idle_dirty_bytes(), 0);
+    aoma_idle_count_dirty(0, 1); /* a subtraction seen before its addition */
+    assert_int_equal(aoma_idle_dirty_bytes(), 0);
 }
 
 TEST(the_share_kept_grows_with_what_is_mapped)
 {
-    size_t before = aoma_segment_idle_limit();
+    size_t before = aoma_idle_limit();
 
     assert_int_equal(before, 4 * MIB);
     add_group();
-    assert_int_equal(aoma_segment_idle_limit(), before + aoma_source_mapped_bytes() / 16);
+    assert_int_equal(aoma_idle_limit(), before + aoma_source_mapped_bytes() / 16);
 }
 
 TEST(idle_is_what_is_dirty_and_what_is_kept_beyond_what_is_in_use)
@@ -448,18 +448,18 @@ TEST(idle_is_what_is_dirty_and_what_is_kept_beyond_what_is_in_use)
     add_group();
     void *mem = aoma_source_map(MIB, AOMA_SEGMENT_BYTES);
 
-    assert_int_equal(aoma_segment_idle_surplus(), 0);
-    aoma_segment_count_dirty_free(aoma_segment_idle_limit(), 0);
-    assert_int_equal(aoma_segment_idle_surplus(), 0);
-    aoma_segment_count_dirty_free(5, 0);
-    assert_int_equal(aoma_segment_idle_surplus(), 5);
-    aoma_segment_count_dirty_free(0, 5);
+    assert_int_equal(aoma_idle_surplus(), 0);
+    aoma_idle_count_dirty(aoma_idle_limit(), 0);
+    assert_int_equal(aoma_idle_surplus(), 0);
+    aoma_idle_count_dirty(5, 0);
+    assert_int_equal(aoma_idle_surplus(), 5);
+    aoma_idle_count_dirty(0, 5);
     aoma_kept_put(mem, MIB);
-    assert_int_equal(aoma_segment_idle_surplus(), MIB);
+    assert_int_equal(aoma_idle_surplus(), MIB);
     aoma_kept_count_use(MIB - 7, 0);
-    assert_int_equal(aoma_segment_idle_surplus(), 7);
+    assert_int_equal(aoma_idle_surplus(), 7);
     aoma_kept_count_use(7, 0);
-    assert_int_equal(aoma_segment_idle_surplus(), 0);
+    assert_int_equal(aoma_idle_surplus(), 0);
 }
 
 /* What is kept of mappings gives way to segments. */
@@ -543,12 +543,12 @@ TEST(a_refused_purge_changes_nothing)
     for (unsigned allowed = 0; allowed < 3; allowed++) {
         struct aoma_segment *segment = make_three_holes();
         uint64_t before = taken(segment);
-        size_t dirty = aoma_segment_dirty_free_bytes();
+        size_t dirty = aoma_idle_dirty_bytes();
         faulty_os.purges_left = allowed;
         size_t purged = aoma_segment_purge(segment);
         CHECK(purged == (allowed == 0 ? 0 : allowed == 1 ? 2 : 12) * AOMA_CHUNK_BYTES);
         CHECK(taken(segment) == before);
-        CHECK(aoma_segment_dirty_free_bytes() == dirty - purged);
+        CHECK(aoma_idle_dirty_bytes() == dirty - purged);
         faulty_os.purges_left = FAULTY_OS_NEVER;
         CHECK(aoma_segment_purge(segment) == 13 * AOMA_CHUNK_BYTES - purged);
         check_index();
@@ -579,7 +579,7 @@ static void check_written_is_there(void)
         CHECK(!is_written[i] || is_filled(chunk_address(shared, written_chunks[i]), AOMA_CHUNK_BYTES));
     }
     uint64_t dirty_free = aoma_segment_free_chunks(shared) & aoma_load_acquire(&shared->dirty);
-    CHECK(aoma_segment_dirty_free_bytes() == (size_t)__builtin_popcountll(dirty_free) * AOMA_CHUNK_BYTES);
+    CHECK(aoma_idle_dirty_bytes() == (size_t)__builtin_popcountll(dirty_free) * AOMA_CHUNK_BYTES);
     check_index();
 }
 
@@ -598,7 +598,7 @@ static unsigned purges_with(unsigned dirty, bool beside_others)
     must_take(AOMA_SEGMENT_CHUNKS);
     aoma_segment_give(segment, 0, dirty);
     if (beside_others)
-        aoma_segment_count_dirty_free(aoma_segment_idle_limit() + 1, aoma_segment_dirty_free_bytes());
+        aoma_idle_count_dirty(aoma_idle_limit() + 1, aoma_idle_dirty_bytes());
     aoma_segment_purge_if_due(segment);
     return faulty_os.purge_calls - before;
 }
@@ -621,7 +621,7 @@ TEST(the_highest_that_is_worth_it_is_purged)
         must_take(AOMA_SEGMENT_CHUNKS);
         aoma_segment_give(&segments[i], 0, i == 2 ? DIRTY - 1 : DIRTY);
     }
-    aoma_segment_count_dirty_free(2 * aoma_segment_idle_limit(), 0);
+    aoma_idle_count_dirty(2 * aoma_idle_limit(), 0);
     aoma_segment_purge_if_due(&segments[0]);
     assert_int_equal(faulty_os.purge_calls, 1);
     assert_ptr_equal(aoma_segment_take(DIRTY, 1, &clean), &segments[0].run[0]);
@@ -640,7 +640,7 @@ TEST(a_wholly_free_segment_is_purged_however_few_chunks_are_dirty)
     struct aoma_segment *segment = only_group();
 
     aoma_segment_give(segment, chunk_of(must_take(1)), 1);
-    aoma_segment_count_dirty_free(aoma_segment_idle_limit(), 0);
+    aoma_idle_count_dirty(aoma_idle_limit(), 0);
     aoma_segment_purge_if_due(segment);
     assert_int_equal(faulty_os.purge_calls, 1);
 }
@@ -656,23 +656,35 @@ static void give_and_take_for_rounds(unsigned rounds)
     }
 }
 
+/* Up to the limit nearly, which then falls in two rounds, since nobody takes it; the bytes. */
+static size_t idle_for_two_rounds(void)
+{
+    (void)only_group();
+    size_t idle = aoma_idle_limit() - AOMA_MIB / 4;
+
+    aoma_idle_count_dirty(idle, aoma_idle_dirty_bytes());
+    assert_int_equal(aoma_idle_surplus(), 0);
+    give_and_take_for_rounds(2);
+    assert_in_range(aoma_idle_surplus(), idle - AOMA_IDLE_LEAST_BYTES - AOMA_MIB / 4, idle);
+    return idle;
+}
+
 /* Idle memory that serves nobody comes off the limit; when it is asked for, the limit rises again. */
 TEST(the_idle_limit_follows_what_is_needed)
 {
-    (void)only_group();
-    size_t limit = aoma_segment_idle_limit();
-    size_t idle = limit - AOMA_MIB / 4;
+    size_t idle = idle_for_two_rounds();
 
-    aoma_segment_count_dirty_free(idle, aoma_segment_dirty_free_bytes());
-    assert_int_equal(aoma_segment_idle_surplus(), 0);
-    give_and_take_for_rounds(2);
-    assert_in_range(aoma_segment_idle_surplus(), idle - AOMA_IDLE_LEAST_BYTES - AOMA_MIB / 4, idle);
-    give_and_take_for_rounds(4); /* and nobody could purge it */
-    assert_in_range(aoma_segment_idle_surplus(), 0, AOMA_MIB / 4);
-    aoma_segment_count_dirty_free(0, aoma_segment_dirty_free_bytes());
+    aoma_idle_count_dirty(0, aoma_idle_dirty_bytes());
     give_and_take_for_rounds(30);
-    aoma_segment_count_dirty_free(idle, aoma_segment_dirty_free_bytes());
-    assert_in_range(aoma_segment_idle_surplus(), 0, AOMA_MIB / 4);
+    aoma_idle_count_dirty(idle, aoma_idle_dirty_bytes());
+    assert_in_range(aoma_idle_surplus(), 0, AOMA_MIB / 4);
+}
+
+TEST(the_idle_limit_goes_back_to_what_nobody_could_purge)
+{
+    (void)idle_for_two_rounds();
+    give_and_take_for_rounds(4);
+    assert_in_range(aoma_idle_surplus(), 0, AOMA_MIB / 4);
 }
 
 /* Scattered chunks that no purge takes must not have what is freed beside them purged each time. */
@@ -690,8 +702,8 @@ TEST(scattered_idle_memory_does_not_have_the_rest_purged)
         if (segment && segment != last && aoma_load_acquire(&segment->owned) == ~(uint64_t)0)
             aoma_segment_give(segment, 8, HOLE_CHUNKS);
     }
-    CHECK(aoma_segment_dirty_free_bytes() > 2 * AOMA_IDLE_LEAST_BYTES);
-    CHECK(aoma_segment_dirty_free_bytes() < aoma_segment_idle_limit() - AOMA_MIB);
+    CHECK(aoma_idle_dirty_bytes() > 2 * AOMA_IDLE_LEAST_BYTES);
+    CHECK(aoma_idle_dirty_bytes() < aoma_idle_limit() - AOMA_MIB);
     aoma_segment_give(last, 32, RUN_CHUNKS);
     size_t round = (aoma_source_mapped_bytes() + AOMA_IDLE_BYTES) / (RUN_CHUNKS * AOMA_CHUNK_BYTES) + 1;
     for (size_t i = 0; i < ROUNDS * round; i++) {
@@ -713,7 +725,7 @@ TEST(nothing_is_purged_before_mmap_is_enabled)
     struct aoma_run *run = must_take(1);
 
     give_run(run, 1);
-    aoma_segment_count_dirty_free(2 * aoma_segment_idle_limit(), 0);
+    aoma_idle_count_dirty(2 * aoma_idle_limit(), 0);
     aoma_segment_purge_if_due(segment_of(run));
     assert_int_equal(faulty_os.purge_calls, 0);
 }
@@ -895,15 +907,15 @@ TEST(a_regions_memory_is_never_clean_and_never_purged)
     aoma_source_enable_mmap();
     fill(area, AOMA_SEGMENT_BYTES);
     assert_true(aoma_segment_add_region(area, area + AOMA_SEGMENT_BYTES));
-    aoma_segment_count_dirty_free(MIB, 0);
+    aoma_idle_count_dirty(MIB, 0);
     struct aoma_run *run = aoma_segment_take(3, 1, &clean);
     assert_int_equal(base_of(run), area);
     assert_false(clean);
-    assert_int_equal(aoma_segment_dirty_free_bytes(), MIB); /* nothing of it is what a purge would save */
+    assert_int_equal(aoma_idle_dirty_bytes(), MIB); /* nothing of it is what a purge would save */
     give_run(run, 3);
-    assert_int_equal(aoma_segment_dirty_free_bytes(), MIB);
+    assert_int_equal(aoma_idle_dirty_bytes(), MIB);
     assert_int_equal(aoma_segment_purge(segment_of(run)), 0);
-    aoma_segment_count_dirty_free(2 * aoma_segment_idle_limit(), 0);
+    aoma_idle_count_dirty(2 * aoma_idle_limit(), 0);
     aoma_segment_purge_if_due(segment_of(run));
     assert_int_equal(faulty_os.purge_calls, 0);
     assert_true(is_filled(area, AOMA_SEGMENT_BYTES));
@@ -1103,14 +1115,14 @@ static void purge_it(void)
 
 static void check_dirty_sum(void)
 {
-    CHECK(aoma_segment_dirty_free_bytes() == AOMA_CHUNK_BYTES); /* the other segment's */
+    CHECK(aoma_idle_dirty_bytes() == AOMA_CHUNK_BYTES); /* the other segment's */
 }
 
 TEST(two_purges_of_a_range_count_it_once)
 {
     purged = only_group();
     CHECK(aoma_segment_take_at(purged, 3, 1) && aoma_segment_take_at(purged + 1, 3, 1));
-    size_t before = aoma_segment_dirty_free_bytes();
+    size_t before = aoma_idle_dirty_bytes();
     CHECK(before == 0);
     aoma_segment_give(purged, 3, 1);
     aoma_segment_give(purged + 1, 3, 1);

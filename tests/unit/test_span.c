@@ -110,7 +110,7 @@ TEST(what_is_longer_than_all_segments_together_takes_nothing)
     hold(0);
     assert_null(aoma_span_take(GROUP_CHUNKS, 1));
     assert_int_equal(count_taken(), 1);
-    assert_int_equal(aoma_segment_dirty_free_bytes(), 0); /* nothing was taken and given back */
+    assert_int_equal(aoma_idle_dirty_bytes(), 0); /* nothing was taken and given back */
 }
 
 /* The part before a chunk in use is too short, wherever that is. */

@@ -13,6 +13,7 @@
 
 #include "census.h"
 #include "heap.h"
+#include "idle.h"
 #include "index.h"
 #include "kept.h"
 #include "large.h"

@@ -13,6 +13,7 @@
  * transfer place or to the run of the block. So a call that is disturbed at each instruction ends all the same.
  */
 #include "heaps.h"
+#include "idle.h"
 #include "inject.h"
 #include "owner.h"
 #include "transfer.h"
@@ -145,7 +146,7 @@ static void count_taken(unsigned class, unsigned blocks)
 /* When as much has come back to the runs as may lie idle: what is still cached keeps some of it from becoming free. */
 static void drain_if_shrunk(void)
 {
-    if (aoma_unlikely(aoma_hint_get(&returned) > aoma_segment_idle_limit())) {
+    if (aoma_unlikely(aoma_hint_get(&returned) > aoma_idle_limit())) {
         aoma_hint_set(&returned, 0);
         (void)aoma_fronts_drain();
     }

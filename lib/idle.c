@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/* Copyright (c) The aomalloc developers */
+
+#include "idle.h"
+#include "atomics.h"
+#include "kept.h"
+#include "source.h"
+
+static struct aoma_counter dirty_free; /* a sum of relaxed additions, exact when all is quiet */
+
+/*
+ * How much of the idle limit nobody needs. A round ends when as many bytes of chunks have been given back as are
+ * mapped, and some. What of the dirty free memory was not taken in the whole of a round serves nobody: it comes off the
+ * limit. If all was taken, the limit rises again. And if there was more than the limit all the time, since it lies too
+ * scattered to be purged, the limit goes back to what there is: else each further free would purge what it has just
+ * freed. Hints: what threads write at once is lost.
+ */
+static struct {
+    struct aoma_hint given;  /* bytes, in this round */
+    struct aoma_hint least;  /* dirty free bytes at their fewest, in this round */
+    struct aoma_hint excess; /* bytes that the limit is lower by */
+    struct aoma_hint stuck;  /* bytes that could not be purged; forgotten by and by */
+} idle;
+
+size_t aoma_idle_dirty_bytes(void)
+{
+    size_t bytes = aoma_counter_get(&dirty_free);
+
+    return bytes <= PTRDIFF_MAX ? bytes : 0; /* a subtraction may be seen before its addition */
+}
+
+size_t aoma_idle_limit(void)
+{
+    return AOMA_IDLE_BYTES + (aoma_source_mapped_bytes() >> AOMA_IDLE_SHIFT);
+}
+
+/* The limit less its excess. */
+static size_t needed_limit(void)
+{
+    size_t limit = aoma_idle_limit();
+    size_t excess = aoma_hint_get(&idle.excess);
+
+    return limit > excess + AOMA_IDLE_LEAST_BYTES ? limit - excess : AOMA_IDLE_LEAST_BYTES;
+}
+
+size_t aoma_idle_surplus(void)
+{
+    size_t bytes = aoma_idle_dirty_bytes() + aoma_kept_excess();
+    size_t limit = needed_limit();
+
+    return bytes > limit ? bytes - limit : 0;
+}
+
+static AOMA_NOINLINE void end_round(void)
+{
+    size_t least = aoma_hint_get(&idle.least);
+    size_t excess = aoma_hint_get(&idle.excess);
+    size_t stuck = aoma_hint_get(&idle.stuck);
+    size_t limit = needed_limit();
+
+    if (least > limit && excess) { /* all the time, in spite of purges */
+        excess -= least - limit < excess ? least - limit : excess;
+        stuck = least;
+    } else {
+        stuck -= stuck / 64;
+        if (least > stuck + AOMA_IDLE_LEAST_BYTES / 2)
+            excess += least - stuck;
+        else
+            excess -= excess / 4;
+    }
+    if (excess > aoma_idle_limit())
+        excess = aoma_idle_limit();
+    aoma_hint_set(&idle.excess, excess);
+    aoma_hint_set(&idle.stuck, stuck);
+    aoma_hint_set(&idle.least, aoma_idle_dirty_bytes());
+    aoma_hint_set(&idle.given, 0);
+}
+
+void aoma_idle_note_given(size_t bytes)
+{
+    size_t given = aoma_hint_get(&idle.given) + bytes;
+
+    aoma_hint_set(&idle.given, given);
+    if (aoma_unlikely(given > aoma_source_mapped_bytes() + AOMA_IDLE_BYTES))
+        end_round();
+}
+
+void aoma_idle_note_taken(void)
+{
+    size_t bytes = aoma_idle_dirty_bytes();
+
+    if (bytes < aoma_hint_get(&idle.least))
+        aoma_hint_set(&idle.least, bytes);
+}
+
+void aoma_idle_count_dirty(size_t add, size_t sub)
+{
+    if (add != sub)
+        aoma_counter_add(&dirty_free, add - sub);
+}
