@@ -129,3 +129,47 @@ void step_through_calls(void)
         step_off();
     }
 }
+
+static unsigned long steps, act_after;
+static void (*action)(void);
+
+static bool act_once(void)
+{
+    if (++steps < act_after)
+        return true;
+    action();
+    return false;
+}
+
+void act_after_each_step(void (*act)(void))
+{
+    enum { STEPS = 400 };
+
+    action = act;
+    for (act_after = 1; act_after < STEPS; act_after++) {
+        steps = 0;
+        step_with(act_once);
+        step_on();
+        void *block = AO_malloc(100);
+        AO_free(block);
+        step_off();
+        step_with(NULL);
+    }
+}
+
+void take_and_free(struct rng *rng, unsigned count, unsigned doublings)
+{
+    void *blocks[TAKEN_MAX];
+
+    CHECK(count <= TAKEN_MAX);
+    for (unsigned i = 0; i < count; i++) {
+        size_t size = rng_size(rng, CANARY_MIN_BYTES, doublings);
+        blocks[i] = AO_malloc(size);
+        CHECK(blocks[i]);
+        canary_write(blocks[i], size, i);
+    }
+    for (unsigned i = 0; i < count; i++) {
+        CHECK(canary_take(blocks[i]));
+        AO_free(blocks[i]);
+    }
+}

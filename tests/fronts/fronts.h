@@ -6,6 +6,7 @@
 #define AOMALLOC_TEST_FRONTS_H
 
 #include "inject.h"
+#include "rng.h"
 #include "test.h"
 
 #include <pthread.h>
@@ -29,6 +30,13 @@ size_t bytes_in_fronts(void);
 /* Allocates more than a batch, single-stepped by step.h's means, and frees it likewise. */
 enum { STEPPED_BLOCKS = 200 };
 void step_through_calls(void);
+
+/* A malloc and a free for each of their first instructions, after which act() is called. */
+void act_after_each_step(void (*act)(void));
+
+/* Allocates and frees up to TAKEN_MAX blocks of random sizes. AS-safe. */
+enum { TAKEN_MAX = 40 };
+void take_and_free(struct rng *rng, unsigned count, unsigned doublings);
 
 /* ---- threads ---- */
 

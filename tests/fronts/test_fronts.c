@@ -155,20 +155,10 @@ static atomic_ulong signals;
 static void allocate_in_handler(int number)
 {
     static _Thread_local struct rng rng;
-    void *blocks[4];
 
     (void)number;
     rng.state ^= atomic_fetch_add(&signals, 1);
-    for (unsigned i = 0; i < 4; i++) {
-        size_t size = rng_size(&rng, CANARY_MIN_BYTES, 6);
-        blocks[i] = AO_malloc(size);
-        CHECK(blocks[i]);
-        canary_write(blocks[i], size, i);
-    }
-    for (unsigned i = 0; i < 4; i++) {
-        CHECK(canary_take(blocks[i]));
-        AO_free(blocks[i]);
-    }
+    take_and_free(&rng, 4, 6);
 }
 
 static void send_signals(const pthread_t *threads)
@@ -217,17 +207,13 @@ TEST(stepped_calls_end)
     assert_accounted(0);
 }
 
-/* A handler that allocates and frees the same size after each instruction, once per call. */
-static unsigned long act_after;
-
-static bool act_once(void)
+/* A handler that allocates and frees the same size. */
+static void allocate_and_free_100(void)
 {
-    if (++steps < act_after)
-        return true;
     void *block = AO_malloc(100);
+
     CHECK(block);
     AO_free(block);
-    return false;
 }
 
 TEST(handler_after_each_instruction)
@@ -235,20 +221,13 @@ TEST(handler_after_each_instruction)
     require_fronts();
     step_require();
     AO_free(AO_malloc(100));
-    for (act_after = 1; act_after < 400; act_after++) {
-        steps = 0;
-        step_with(act_once);
-        step_on();
-        void *block = AO_malloc(100);
-        AO_free(block);
-        step_off();
-        step_with(NULL);
-    }
+    act_after_each_step(allocate_and_free_100);
     assert_accounted(0);
 }
 
 /* One more, kept, of what the interrupted call may just be taking for itself. */
 static void *taken_by_handler;
+static unsigned long act_after;
 
 static bool take_once(void)
 {

@@ -54,18 +54,8 @@ static void *run_in_thread(void *(*run)(void *), uintptr_t argument)
 static void *allocate_and_free(void *argument)
 {
     struct rng rng = rng_stream(test_seed(), (uintptr_t)argument);
-    void *blocks[40];
 
-    for (unsigned i = 0; i < 40; i++) {
-        size_t size = rng_size(&rng, CANARY_MIN_BYTES, 7);
-        blocks[i] = AO_malloc(size);
-        CHECK(blocks[i]);
-        canary_write(blocks[i], size, i);
-    }
-    for (unsigned i = 0; i < 40; i++) {
-        CHECK(canary_take(blocks[i]));
-        AO_free(blocks[i]);
-    }
+    take_and_free(&rng, TAKEN_MAX, 7);
     return NULL;
 }
 
