@@ -22,6 +22,8 @@ csv=$1 output=$2
 [ -r "$csv" ] || fail "$csv is not readable"
 command -v gnuplot >/dev/null || fail "gnuplot is missing (Debian package gnuplot-nox)"
 mkdir -p "$output"
+# shellcheck source-path=SCRIPTDIR source=colors.sh
+. "$(dirname "$0")/colors.sh"
 
 # The distinct values of a column in the lines of one metric, in their order of appearance.
 values()
@@ -67,21 +69,6 @@ label_of()
     glibc | libc | mimalloc | jemalloc | tcmalloc) echo "$1" ;;
     reference) echo "libatomic_ops" ;;
     *) echo "aomalloc $1" ;;
-    esac
-}
-
-color_of()
-{
-    case $1 in
-    percpu) echo "#b2182b" ;;
-    base) echo "#ef8a62" ;;
-    perthread) echo "#f7c8a0" ;;
-    reference) echo "#222222" ;;
-    glibc | libc) echo "#888888" ;;
-    mimalloc) echo "#2166ac" ;;
-    jemalloc) echo "#67a9cf" ;;
-    tcmalloc) echo "#35978f" ;;
-    *) echo "#9970ab" ;;
     esac
 }
 

@@ -30,7 +30,7 @@ METRICS = {'elapsed': 's', 'cpu': 's', 'peak': 'MiB'}
 SINGLE_THREADED = {'growth', 'large', 'trees', 'gcc', 'git', 'perl', 'sqlite'}
 SKIPPED, TIMEOUT_SECONDS = 77, 300
 COLORS = {'percpu': '#b2182b', 'base': '#ef8a62', 'glibc': '#888888', 'mimalloc': '#2166ac', 'jemalloc': '#67a9cf',
-          'tcmalloc': '#35978f', 'perthread': '#9970ab'}
+          'tcmalloc': '#35978f', 'perthread': '#f7c8a0'}
 
 
 class Failure(Exception):

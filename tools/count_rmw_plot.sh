@@ -22,6 +22,8 @@ csv=$1 output=$2
 [ -r "$csv" ] || fail "$csv is not readable"
 command -v gnuplot >/dev/null || fail "gnuplot is missing (Debian package gnuplot-nox)"
 mkdir -p "$output"
+# shellcheck source-path=SCRIPTDIR source=colors.sh
+. "$(dirname "$0")/colors.sh"
 
 # What counts as nothing on the logarithmic scale.
 least=0.001
@@ -31,14 +33,6 @@ points()
 {
     awk -F, -v variant="$1" -v workload="$2" -v overlap="$3" -v column="$4" -v least="$least" '
         $1 == variant && $2 == workload && $4 == overlap { print $3, ($column > least ? $column : least) }' "$csv"
-}
-
-color_of()
-{
-    case $1 in
-    percpu) echo "#b2182b" ;;
-    *) echo "#ef8a62" ;;
-    esac
 }
 
 # panel WORKLOAD

@@ -42,6 +42,8 @@ for program in "$build"/tests/test_soak-*; do
 done
 [ ${#programs[@]} -gt 0 ] || fail "$build/tests has no test_soak-VARIANT: build with -Dtests=enabled"
 mkdir -p "$output"
+# shellcheck source-path=SCRIPTDIR source=colors.sh
+. "$(dirname "$0")/colors.sh"
 
 declare -A running
 for program in "${programs[@]}"; do
@@ -70,15 +72,6 @@ plots() {
         separator=,
     done
     echo
-}
-
-color_of() {
-    case $1 in
-    base) echo '#ef8a62' ;;
-    percpu) echo '#b2182b' ;;
-    perthread) echo '#f7c8a0' ;;
-    *) echo '#2166ac' ;;
-    esac
 }
 
 {
