@@ -259,12 +259,20 @@ TEST(threads_on_cpus_of_their_own)
 
 /* ---- bounds ---- */
 
+/* After an emptying a front takes few blocks; each refill allows all of them more. */
+static bool takes_as_many_as_ever(unsigned class)
+{
+    const struct aoma_front *front = aoma_front_here();
+
+    return front && (unsigned)(front->stack[class].end - front->stack[class].bottom) == aoma_front_cap(class);
+}
+
 /* Whatever was allocated where, each free is on another CPU. */
 static void free_hopping(size_t size, size_t bytes)
 {
     struct chain chain = {0};
 
-    while (chain.bytes < bytes)
+    while (chain.bytes < bytes || !takes_as_many_as_ever(aoma_class_of(size)))
         CHECK(chain_add(&chain, size));
     while (chain.first) {
         void *block = chain.first;
