@@ -7,6 +7,7 @@
  * that was changed meanwhile only means that ours is set aside as PARTIAL.
  */
 #include "heap.h"
+#include "idle.h"
 
 /* Puts a word of an ACTIVE run into the header, unless a run that will do is there by now. */
 static void install(struct aoma_heap *heap, unsigned class, aoma_active active, bool choosy)
@@ -39,6 +40,14 @@ static AOMA_NOINLINE struct aoma_run *make_run(unsigned class)
     return run;
 }
 
+/* The word's free blocks, and the one that was just taken, are for the heap's callers. */
+static void note_served(aoma_active active, unsigned class)
+{
+    unsigned count = aoma_count_bits(aoma_load_relaxed((struct aoma_word *)active)) + 1;
+
+    aoma_idle_note_served((size_t)count * aoma_class_bytes(class));
+}
+
 static void *take_from_active(struct aoma_heap *heap, unsigned class, bool choosy)
 {
     aoma_active active = aoma_ptr_load_acquire(&heap->active[class]);
@@ -52,8 +61,11 @@ static void *take_from_active(struct aoma_heap *heap, unsigned class, bool choos
             aoma_run_give_stray(aoma_active_run(active), block);
         return NULL;
     }
-    if (next != active && aoma_ptr_cas_full(&heap->active[class], active, next))
-        aoma_recent_set(next);
+    if (next != active) {
+        note_served(next, class);
+        if (aoma_ptr_cas_full(&heap->active[class], active, next))
+            aoma_recent_set(next);
+    }
     return block;
 }
 
@@ -63,10 +75,12 @@ static AOMA_NOINLINE void *take_and_install(struct aoma_heap *heap, unsigned cla
     aoma_active active = aoma_active_at(run, AOMA_RUN_WORDS - 1); /* so that the first word is looked at first */
     void *block = NULL;
 
-    if (aoma_run_take_any(&active, class, choosy, &block))
-        install(heap, class, active, choosy);
-    else
+    if (!aoma_run_take_any(&active, class, choosy, &block)) {
         aoma_run_retire(run);
+        return NULL;
+    }
+    note_served(active, class);
+    install(heap, class, active, choosy);
     return block;
 }
 

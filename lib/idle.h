@@ -27,8 +27,12 @@ size_t aoma_idle_surplus(void);
 size_t aoma_idle_dirty_bytes(void);
 void aoma_idle_count_dirty(size_t add, size_t sub);
 
-/* For the rounds of idle.c, once the bytes are counted: memory of chunks was given back; some was taken. */
+/*
+ * For the rounds of idle.c, once the bytes are counted: memory of chunks was given back; some was taken, of which so
+ * many bytes have yet to be faulted in; so many bytes are there for callers, in a word of a run or as a large object.
+ */
 void aoma_idle_note_given(size_t bytes);
-void aoma_idle_note_taken(void);
+void aoma_idle_note_taken(size_t fresh);
+void aoma_idle_note_served(size_t bytes);
 
 #endif /* AOMA_IDLE_H */

@@ -2,6 +2,7 @@
 /* Copyright (c) The aomalloc developers */
 
 #include "large.h"
+#include "idle.h"
 #include "mapping.h"
 #include "segment.h"
 #include "source.h"
@@ -16,6 +17,7 @@ static size_t chunks_for(size_t bytes)
 static void *publish(struct aoma_run *run, size_t chunks)
 {
     aoma_run_make_large(run, chunks);
+    aoma_idle_note_served(chunks << AOMA_CHUNK_SHIFT);
     return (void *)run->base;
 }
 

@@ -118,7 +118,7 @@ static bool account_taken(struct aoma_segment *segment, uint64_t bits)
 
     if (dirty)
         aoma_idle_count_dirty(0, purgeable_bytes(segment, dirty));
-    aoma_idle_note_taken();
+    aoma_idle_note_taken(chunks_bytes(bits & ~dirty));
     return dirty == 0;
 }
 

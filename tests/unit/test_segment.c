@@ -656,15 +656,25 @@ static void give_and_take_for_rounds(unsigned rounds)
     }
 }
 
-/* Up to the limit nearly, which then falls in two rounds, since nobody takes it; the bytes. */
-static size_t idle_for_two_rounds(void)
+/* What is beyond the limit goes, as if it had been purged. */
+static void go_down_to_limit(void)
+{
+    aoma_idle_count_dirty(0, aoma_idle_surplus());
+}
+
+/* Up to the limit nearly, which then falls from round to round; the bytes, which lie idle again. */
+static size_t idle_for_rounds(void)
 {
     (void)only_group();
     size_t idle = aoma_idle_limit() - AOMA_MIB / 4;
 
     aoma_idle_count_dirty(idle, aoma_idle_dirty_bytes());
     assert_int_equal(aoma_idle_surplus(), 0);
-    give_and_take_for_rounds(2);
+    for (unsigned i = 0; i < 24; i++) {
+        give_and_take_for_rounds(1);
+        go_down_to_limit();
+    }
+    aoma_idle_count_dirty(idle, aoma_idle_dirty_bytes());
     assert_in_range(aoma_idle_surplus(), idle - AOMA_IDLE_LEAST_BYTES - AOMA_MIB / 4, idle);
     return idle;
 }
@@ -672,7 +682,7 @@ static size_t idle_for_two_rounds(void)
 /* Idle memory that serves nobody comes off the limit; when it is asked for, the limit rises again. */
 TEST(the_idle_limit_follows_what_is_needed)
 {
-    size_t idle = idle_for_two_rounds();
+    size_t idle = idle_for_rounds();
 
     aoma_idle_count_dirty(0, aoma_idle_dirty_bytes());
     give_and_take_for_rounds(30);
@@ -682,9 +692,32 @@ TEST(the_idle_limit_follows_what_is_needed)
 
 TEST(the_idle_limit_goes_back_to_what_nobody_could_purge)
 {
-    (void)idle_for_two_rounds();
+    (void)idle_for_rounds();
     give_and_take_for_rounds(4);
     assert_in_range(aoma_idle_surplus(), 0, AOMA_MIB / 4);
+}
+
+/* Rounds in each of which so many bytes are faulted in, and so many are served; what the limit is below idle then. */
+static size_t surplus_after_rounds(size_t idle, size_t fresh, size_t served)
+{
+    go_down_to_limit();
+    for (unsigned i = 0; i < 24; i++) {
+        aoma_idle_note_taken(fresh);
+        aoma_idle_note_served(served);
+        give_and_take_for_rounds(1);
+        go_down_to_limit();
+    }
+    aoma_idle_count_dirty(idle, aoma_idle_dirty_bytes());
+    return aoma_idle_surplus();
+}
+
+/* Idle memory may be left over in each round and yet be worth more than the page faults that purging it costs. */
+TEST(the_idle_limit_rises_when_much_of_what_is_served_is_faulted_in)
+{
+    size_t idle = idle_for_rounds();
+
+    assert_in_range(surplus_after_rounds(idle, AOMA_MIB, 100 * AOMA_MIB), idle - 2 * AOMA_IDLE_LEAST_BYTES, idle);
+    assert_in_range(surplus_after_rounds(idle, AOMA_MIB, 20 * AOMA_MIB), 0, AOMA_MIB / 4);
 }
 
 /* Scattered chunks that no purge takes must not have what is freed beside them purged each time. */
@@ -708,6 +741,7 @@ TEST(scattered_idle_memory_does_not_have_the_rest_purged)
     size_t round = (aoma_source_mapped_bytes() + AOMA_IDLE_BYTES) / (RUN_CHUNKS * AOMA_CHUNK_BYTES) + 1;
     for (size_t i = 0; i < ROUNDS * round; i++) {
         struct aoma_run *run = must_take(RUN_CHUNKS);
+        aoma_idle_note_served(100 * RUN_CHUNKS * AOMA_CHUNK_BYTES); /* of small blocks, again and again */
         give_run(run, RUN_CHUNKS);
         aoma_segment_purge_if_due(segment_of(run));
         if (i == ROUNDS / 2 * round) {
