@@ -301,8 +301,12 @@ AOMA_INLINE void free_directly(struct aoma_run *run, void *block)
 /* Everything ends in jumps, not calls, and so needs no stack frame. */
 AOMA_EXPORT AOMA_HOT void AO_free(void *block)
 {
-    struct aoma_run *run = (struct aoma_run *)aoma_ptr_load_acquire(aoma_run_hint((uintptr_t)block));
+    uintptr_t hint = aoma_ptr_load_acquire(aoma_run_hint((uintptr_t)block));
+    struct aoma_run *run = aoma_hinted_run(hint);
 
+    if (aoma_likely(aoma_hint_is_exact(hint, block)) &&
+        aoma_likely(aoma_variant_free_believed(run, aoma_hinted_class(hint), block)))
+        return;
     if (AOMA_CHECKS_DEBUG || aoma_unlikely(!run))
         free_by_page_map(block);
     else if (AOMA_VARIANT_DIRECT)

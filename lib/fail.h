@@ -18,7 +18,8 @@ AOMA_COLD AOMA_NORETURN void aoma_fail(const char *function, const void *pointer
 /* Writes "aomalloc: internal error: WHAT\n": a broken invariant, hence heap metadata overwritten or a bug of ours. */
 AOMA_COLD AOMA_NORETURN void aoma_fail_invariant(const char *what);
 
-/* The check levels of the build option `checks`. */
+/* The check levels of the build option `checks`. At -1, none, a pointer to one of the heap's chunks is believed. */
+#define AOMA_CHECKS_FREES (AOMA_CHECKS >= 0)
 #define AOMA_CHECKS_DEBUG (AOMA_CHECKS >= 1)
 #define AOMA_CHECKS_EXPENSIVE (AOMA_CHECKS >= 2)
 

@@ -146,7 +146,7 @@ unsigned aoma_run_take_batch(aoma_active active, unsigned class, void **blocks, 
 /* The run of a block that is in use. */
 static AOMA_NOINLINE struct aoma_run *run_of(const void *block)
 {
-    struct aoma_run *run = (struct aoma_run *)aoma_ptr_load_acquire(aoma_run_hint((uintptr_t)block));
+    struct aoma_run *run = aoma_hinted_run(aoma_ptr_load_acquire(aoma_run_hint((uintptr_t)block)));
     size_t offset;
 
     if (aoma_likely(run) && aoma_likely(aoma_run_holds(run, (uintptr_t)block, &offset)))
@@ -253,7 +253,7 @@ static void publish_state(struct aoma_run *run, enum aoma_run_state to, unsigned
 }
 
 /* Each chunk of the run that is in its segment leads to it. */
-static void set_heads(struct aoma_run *run, size_t chunks)
+static void set_heads(struct aoma_run *run, size_t chunks, unsigned class)
 {
     unsigned first = chunk_index(run);
     size_t end = first + chunks < AOMA_SEGMENT_CHUNKS ? first + chunks : AOMA_SEGMENT_CHUNKS;
@@ -261,7 +261,8 @@ static void set_heads(struct aoma_run *run, size_t chunks)
     run->chunks = (uint32_t)chunks;
     for (size_t i = first; i < end; i++) {
         run->segment->head[i] = (uint8_t)first;
-        aoma_ptr_store_release(aoma_run_hint(run->segment->run[i].base), (uintptr_t)run);
+        uintptr_t chunk = run->segment->run[i].base;
+        aoma_ptr_store_release(aoma_run_hint(chunk), aoma_hint_of(run, chunk, class));
     }
 }
 
@@ -279,7 +280,7 @@ struct aoma_run *aoma_run_make(unsigned class, enum aoma_run_size size)
     run->last_unused = ~aoma_blocks_mask(count, words_for(count) - 1);
     run->block_bytes = (uint32_t)bytes;
     aoma_hint_set(&run->blocks_bytes, count * bytes);
-    set_heads(run, chunks);
+    set_heads(run, chunks, class);
     publish_state(run, AOMA_RUN_ACTIVE, class, count);
     for (unsigned i = 0; i < AOMA_RUN_WORDS; i++) /* after the state: see aoma_run_take */
         aoma_store_release(&run->free[i], i < words_for(count) ? aoma_blocks_mask(count, i) : 0);
@@ -292,7 +293,7 @@ void aoma_run_make_large(struct aoma_run *run, size_t chunks)
     run->last_unused = ~(uint64_t)1;
     run->block_bytes = 0;
     aoma_hint_set(&run->blocks_bytes, 1); /* no offset but 0 */
-    set_heads(run, chunks);
+    set_heads(run, chunks, AOMA_CLASS_LARGE);
     aoma_store_relaxed(&run->free[0], 0); /* of two frees in the same moment the later one may have left its bit */
     publish_state(run, AOMA_RUN_FULL, AOMA_CLASS_LARGE, 1);
 }

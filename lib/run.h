@@ -281,13 +281,77 @@ AOMA_INLINE bool aoma_run_holds(const struct aoma_run *run, uintptr_t address, s
  * load in place of three that depend on each other. It is written where runs are made, not where blocks are freed, so
  * threads do not fight over it; where a heap has more chunks than the table, those of the older runs take the page map.
  */
-#define AOMA_RUN_HINTS ((size_t)1 << 12)
+#if AOMA_CHECKS_FREES || UINTPTR_MAX == 0xffffffffu
+#define AOMA_RUN_HINTS_EXACT 0
+#define AOMA_RUN_HINTS_SHIFT 12
+#else
+#define AOMA_RUN_HINTS_EXACT 1
+#define AOMA_HINT_TAG_BITS (64 - AOMA_ADDRESS_BITS)
+#define AOMA_RUN_HINTS_SHIFT (AOMA_ADDRESS_BITS - AOMA_CHUNK_SHIFT - AOMA_HINT_TAG_BITS)
+#endif
+#define AOMA_RUN_HINTS ((size_t)1 << AOMA_RUN_HINTS_SHIFT)
 
 extern struct aoma_ptr aoma_run_hints[AOMA_RUN_HINTS]; /* release, acquire: the run's constants */
 
 AOMA_INLINE struct aoma_ptr *aoma_run_hint(uintptr_t address)
 {
     return &aoma_run_hints[(address >> AOMA_CHUNK_SHIFT) % AOMA_RUN_HINTS];
+}
+
+/*
+ * Exact ones, where pointers are believed: from the top, the part of the chunk's number that its place in the table
+ * does not tell, plus one; the run's address; in that one's zeros the class. Whoever holds a block of the chunk and
+ * finds the number here has what was written when the run was made, since no other run can have the chunk meanwhile.
+ * Unset ones are of no address: NULL's number is 1, and none wraps to 0.
+ */
+#define AOMA_HINT_CLASS_MASK 127u
+
+_Static_assert(sizeof(struct aoma_run) % (AOMA_HINT_CLASS_MASK + 1) == 0, "a run's address has room for a class");
+_Static_assert(AOMA_CLASS_LARGE <= AOMA_HINT_CLASS_MASK, "which fits there");
+
+#if AOMA_RUN_HINTS_EXACT
+AOMA_INLINE uintptr_t aoma_hint_number(uintptr_t address)
+{
+    return (address >> (AOMA_CHUNK_SHIFT + AOMA_RUN_HINTS_SHIFT)) + 1;
+}
+
+AOMA_INLINE uintptr_t aoma_hint_of(const struct aoma_run *run, uintptr_t chunk, unsigned class)
+{
+    return aoma_hint_number(chunk) << AOMA_ADDRESS_BITS | (uintptr_t)run | class;
+}
+
+AOMA_INLINE bool aoma_hint_is_exact(uintptr_t hint, const void *block)
+{
+    return hint >> AOMA_ADDRESS_BITS == aoma_hint_number((uintptr_t)block);
+}
+
+AOMA_INLINE struct aoma_run *aoma_hinted_run(uintptr_t hint)
+{
+    return (struct aoma_run *)(hint << AOMA_HINT_TAG_BITS >> AOMA_HINT_TAG_BITS & ~(uintptr_t)AOMA_HINT_CLASS_MASK);
+}
+#else
+AOMA_INLINE uintptr_t aoma_hint_of(const struct aoma_run *run, uintptr_t chunk, unsigned class)
+{
+    (void)chunk, (void)class;
+    return (uintptr_t)run;
+}
+
+AOMA_INLINE bool aoma_hint_is_exact(uintptr_t hint, const void *block)
+{
+    (void)hint, (void)block;
+    return false;
+}
+
+AOMA_INLINE struct aoma_run *aoma_hinted_run(uintptr_t hint)
+{
+    return (struct aoma_run *)hint;
+}
+#endif
+
+/* Of an exact one. */
+AOMA_INLINE unsigned aoma_hinted_class(uintptr_t hint)
+{
+    return hint & AOMA_HINT_CLASS_MASK;
 }
 
 /* Whether a block begins at the offset of a byte that the run has, and its number. */

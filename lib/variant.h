@@ -26,6 +26,10 @@
  *       find is a double free: it aborts in the name of function. The caller's accesses to the block happen before
  *       those of whoever gets it next. run may hold a large object.
  *
+ *   bool aoma_variant_free_believed(struct aoma_run *run, unsigned class, void *block)
+ *       Where pointers are believed (check level none): takes a block of class, which may be that of large objects,
+ *       without a look at it; false: it did not, as it may for any reason.
+ *
  *   void *aoma_variant_alloc_existing(unsigned class)
  *       As refill, but only from runs that are there already: neither new runs nor address space. For requests that
  *       fall back on a larger class.
@@ -59,6 +63,7 @@
 AOMA_INLINE bool aoma_variant_take(unsigned class, void **block);
 AOMA_INLINE void aoma_variant_free(struct aoma_run *run, unsigned index, bool recent, void *block,
                                    const char *function);
+AOMA_INLINE bool aoma_variant_free_believed(struct aoma_run *run, unsigned class, void *block);
 AOMA_INLINE void *aoma_variant_refill(unsigned class);
 AOMA_INLINE void *aoma_variant_alloc_existing(unsigned class);
 AOMA_INLINE bool aoma_variant_reclaim(void);

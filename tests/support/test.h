@@ -89,6 +89,9 @@ _Noreturn void test_fail(const char *file, int line, const char *condition);
 /* Ends the test as skipped, for a stated reason. */
 _Noreturn void test_skip(const char *reason);
 
+/* Where the build option `checks` is none, and wrong pointers are not looked for. */
+void test_skip_where_pointers_are_believed(void);
+
 /* From AOMALLOC_TEST_SEED, else a new one for each run; printed when the program starts. */
 uint64_t test_seed(void);
 

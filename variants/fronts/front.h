@@ -118,7 +118,8 @@ AOMA_INLINE unsigned aoma_front_low_cap(unsigned class)
 
 /*
  * The mark of a cached block: in its second word, from when it is pushed, or taken in a batch from its run, until it is
- * popped. A block that is given back and has it was likely given back before, or never handed out.
+ * popped. A block that is given back and has it was likely given back before, or never handed out. At check level none
+ * there are no marks.
  */
 AOMA_INLINE uintptr_t *aoma_front_mark_of(void *block)
 {
@@ -127,17 +128,19 @@ AOMA_INLINE uintptr_t *aoma_front_mark_of(void *block)
 
 AOMA_INLINE bool aoma_front_is_marked(void *block)
 {
-    return *aoma_front_mark_of(block) == ~(uintptr_t)block;
+    return AOMA_CHECKS_FREES && *aoma_front_mark_of(block) == ~(uintptr_t)block;
 }
 
 AOMA_INLINE void aoma_front_mark(void *block)
 {
-    *aoma_front_mark_of(block) = ~(uintptr_t)block;
+    if (AOMA_CHECKS_FREES)
+        *aoma_front_mark_of(block) = ~(uintptr_t)block;
 }
 
 AOMA_INLINE void aoma_front_clear_mark(void *block)
 {
-    *aoma_front_mark_of(block) = 0;
+    if (AOMA_CHECKS_FREES)
+        *aoma_front_mark_of(block) = 0;
 }
 
 /* Turns fronts on if they can be and mmap is enabled; whether they are. The variant's, as are the next two. */

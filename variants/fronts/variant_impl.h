@@ -81,7 +81,8 @@ AOMA_INLINE const char *aoma_variant_name(void)
 /* Of no class, free already, or marked: the mark may be of an earlier life. */
 AOMA_INLINE bool aoma_front_is_suspect(const struct aoma_run *run, unsigned class, unsigned index, void *block)
 {
-    return aoma_unlikely(class == AOMA_CLASS_LARGE) || aoma_unlikely(!aoma_run_in_use(run, index)) ||
+    return aoma_unlikely(class == AOMA_CLASS_LARGE) ||
+           (AOMA_CHECKS_FREES && aoma_unlikely(!aoma_run_in_use(run, index))) ||
            aoma_unlikely(aoma_front_is_marked(block));
 }
 
@@ -105,6 +106,14 @@ AOMA_INLINE void aoma_variant_free(struct aoma_run *run, unsigned index, bool re
     aoma_front_mark(block); /* before anybody else can have it */
     if (aoma_unlikely(!aoma_front_push(on, aoma_front_stack_for(run, class), block)))
         aoma_front_overflow(run, index, block, function);
+}
+
+/* Large objects' stack has no room. */
+AOMA_INLINE bool aoma_variant_free_believed(struct aoma_run *run, unsigned class, void *block)
+{
+    intptr_t on = aoma_fronts_on();
+
+    return aoma_likely(on) && aoma_likely(aoma_front_push(on, aoma_front_stack_for(run, class), block));
 }
 
 #endif /* AOMA_VARIANT_IMPL_H */
