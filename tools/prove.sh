@@ -6,15 +6,16 @@ cd "$(dirname "$0")/.."
 
 usage() {
     cat <<'END'
-usage: tools/prove.sh [--list] [--some | --each] [--markdown FILE] [--help] [PROOF...]
+usage: tools/prove.sh [--list] [--some | --each] [--variant VARIANT] [--markdown FILE] [--help] [PROOF...]
 
-Runs the proofs named, or all, on every variant, in full: each instruction boundary, not a sample of them. Builds in
+Runs the proofs named, or all, on every variant or one, in full: each instruction boundary, not a sample of them. Builds in
 build-prove, or in $PROVE_BUILD_DIR, and keeps what the tests said in its folder proofs. The exit status is 0 only if
 nothing failed. In full it takes a day on one core; AOMALLOC_TEST_SEED repeats what is random in it.
 
   --list           the proofs
   --some           samples, more than in the test suite
   --each           each boundary with one of the things to try there, of long calls samples: takes an hour or two
+  --variant V      tests of this variant only
   --markdown FILE  replaces the table in FILE by the counts that the runs printed, also those of earlier runs that are
                    still in the folder
 END
@@ -50,6 +51,7 @@ trim() {
 
 build=${PROVE_BUILD_DIR-build-prove}
 extent=all markdown='' wanted=()
+variants=$(sed -n "s/^variants = \[\(.*\)\]/\1/p" variants/meson.build | tr -d "',")
 while [ $# -gt 0 ]; do
     case $1 in
     --list)
@@ -58,6 +60,11 @@ while [ $# -gt 0 ]; do
         ;;
     --some) extent=some ;;
     --each) extent=each ;;
+    --variant)
+        variants=${2-}
+        [ -f "variants/$variants/meson.build" ] || { usage >&2; exit 2; }
+        shift
+        ;;
     --markdown)
         markdown=${2-}
         [ -f "$markdown" ] || { usage >&2; exit 2; }
@@ -151,7 +158,6 @@ passed=0 failed=0 skipped=0 failures=()
 export CC=${CC-gcc} CXX=${CXX-g++}
 [ -f "$build/build.ninja" ] || meson setup "$build" -Dtests=enabled -Dbench=disabled -Dexamples=disabled -Dman=disabled
 ninja -C "$build"
-variants=$(for folder in variants/*/; do basename "$folder"; done)
 mkdir -p "$build/proofs"
 export AOMALLOC_TEST_BOUNDARIES=$extent
 if [ "$extent" = all ]; then
