@@ -64,9 +64,17 @@ def most_work(work):
                max(number(row, 'most') for row in rows), max(number(row, 'most_with_system_call') for row in rows))
 
 
+def main_shares(row):
+    """Of 'FUNCTION:TIMES:SHARE,...': 'FUNCTION SHARE %, ...', without what is next to nothing."""
+    shares = [share.split(':') for share in row.get('in', '').split(',') if share]
+    return ', '.join(f'{function} {percent.rstrip("%")} %' for function, _, percent in shares
+                     if int(percent.rstrip('%')) >= 5)
+
+
 def quantiles(churn):
     for row in churn:
-        yield tuple(row[key] for key in ('call', 'variant', 'system_call', 'calls', 'p50', 'p99', 'p99.99', 'most'))
+        yield (*(row[key] for key in ('call', 'variant', 'system_call', 'calls', 'p50', 'p99', 'p99.99', 'most')),
+               main_shares(row))
 
 
 def main():
@@ -85,7 +93,8 @@ def main():
               by_state(covered)),
         table(('call', 'state', 'variant', 'calls counted', 'most instructions', 'most, with system calls'),
               most_work(list(rows_of(folder, 'work')))),
-        table(('call', 'variant', 'with a system call', 'calls', 'half of them up to', '99 %', '99.99 %', 'most'),
+        table(('call', 'variant', 'with a system call', 'calls', 'half of them up to', '99 %', '99.99 %', 'most',
+               'of these'),
               quantiles(rows_of(folder, 'churn'))),
     ]
     tables = re.sub(r'\n+$', '\n', '\n'.join(parts))

@@ -9,7 +9,8 @@ usage() {
 usage: tools/work.sh [--calls N] [--output DIR] [--help]
 
 Bounded work: instructions of each call of a churn in four threads, per variant and kind of call, in a build whose basic
-blocks are counted. Prints quantiles and the most; writes work.csv, a histogram, and with gnuplot work.svg to DIR.
+blocks are counted. Prints quantiles, the most, and which functions took most of that call. Writes to DIR: work.csv, a
+histogram; longest.csv, the longest call of each kind by functions; and with gnuplot work.svg.
 Builds in build-work, or in $WORK_BUILD_DIR. The exit status is not 0 if something could not be built or run.
 
   --calls N     calls of each variant (default: 1e9; 1e8 if AOMALLOC_TEST_BOUNDARIES is not all)
@@ -43,9 +44,11 @@ if [ ! -f "$build/build.ninja" ]; then
 fi
 output=${output:-$build}
 csv=$output/work.csv
+longest=$output/longest.csv
 wraps=$(printf -- '-Wl,--wrap=%s ' mmap munmap madvise mremap syscall)
 mkdir -p "$output"
 echo variant,call,system_call,instructions,calls >"$csv"
+echo variant,call,system_call,mmap_enabled,function,entered,instructions >"$longest"
 libraries=$(ninja -C "$build" -t targets all | sed -n 's|^\(variants/libaomalloc[a-z-]*\.a\):.*|\1|p')
 for library in $libraries; do
     program=$build/$(basename "$library" .a)-work
@@ -54,7 +57,7 @@ for library in $libraries; do
     $CC -std=gnu11 -O2 -Wall -Wextra -no-pie -pthread -I"$build/include" -Iinclude -Itests/support $wraps \
         tools/bounded_work/work.c "$build/$library" -o "$program"
     python3 tools/bounded_work/weights.py "$program" >"$program.weights"
-    "$program" "$program.weights" "$calls" "$csv"
+    "$program" "$program.weights" "$calls" "$csv" "$longest"
 done
 if command -v gnuplot >/dev/null; then
     gnuplot -e "csv='$csv'; svg='$output/work.svg'" tools/bounded_work/work.gnuplot

@@ -4,7 +4,11 @@
 /*
  * How many instructions calls take, in a churn of many of them. The library is built so that each basic block calls
  * __sanitizer_cov_trace_pc(), here, which adds what weights.py has counted in that block; without the instructions of
- * these calls. What the kernel does is not counted; calls that made a system call are counted apart.
+ * these calls. What the kernel does is not counted; calls that made a system call are counted apart. At SIGTERM the
+ * churn ends early, and what was counted is told.
+ *
+ * Of the longest call of each kind it is also told in which functions its instructions were: what a call runs
+ * through is written down as it goes, and kept if it was the longest.
  *
  * Threads pass blocks on through slots, so that half of them are freed by another thread than allocated them. The range
  * of sizes changes all the time, so that memory has to go from size to size and back to the system.
@@ -16,10 +20,12 @@
 #include <aomalloc.h>
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/types.h>
 
 enum { THREADS = 4, SLOTS = 4096, SLOTS_STATIC = 512, STATIC_ONE_IN = 1000 };
@@ -29,27 +35,62 @@ enum { RANGE_CALLS = 100000, TRIM_ONE_IN = 200000, LARGE_ONE_IN = 5000, LARGE_MI
 
 extern const char __executable_start[], etext[];
 
-static uint16_t *weights; /* by address of what follows the call */
+enum { FUNCTIONS = 512, NAME = 64, PATH_BLOCKS = 1 << 22 };
+
+struct block {
+    uint16_t weight, function;
+    bool is_entry;
+};
+
+static size_t text_bytes;
+static struct block *blocks; /* by address of what follows the call */
+static char functions[FUNCTIONS][NAME];
+static unsigned function_count;
+
 static _Thread_local unsigned long work;
 static _Thread_local bool system_called;
+static _Thread_local uint32_t *path; /* the blocks of the call, as far as there is room */
+static _Thread_local size_t path_length, path_room;
 
 void __sanitizer_cov_trace_pc(void);
 void __sanitizer_cov_trace_pc(void)
 {
-    work += weights[(const char *)__builtin_return_address(0) - __executable_start];
+    size_t at = (size_t)((const char *)__builtin_return_address(0) - __executable_start);
+
+    if (at >= text_bytes) /* a jump in place of a call, at the end of what the C library has called */
+        return;
+    work += blocks[at].weight;
+    if (path_length < path_room)
+        path[path_length++] = (uint32_t)at;
 }
 
-static void load_weights(const char *path)
+static unsigned function_number(const char *name)
 {
-    FILE *file = fopen(path, "r");
-    unsigned long address;
-    unsigned weight;
+    unsigned i = 0;
 
-    weights = calloc((size_t)(etext - __executable_start), sizeof *weights);
-    if (!file || !weights)
+    while (i < function_count && strcmp(functions[i], name) != 0)
+        i++;
+    if (i == FUNCTIONS)
         exit(2);
-    while (fscanf(file, "%lx %u", &address, &weight) == 2)
-        weights[address - (unsigned long)__executable_start] = (uint16_t)weight;
+    if (i == function_count)
+        strcpy(functions[function_count++], name);
+    return i;
+}
+
+static void load_blocks(const char *file_name)
+{
+    FILE *file = fopen(file_name, "r");
+    char name[NAME];
+    unsigned long address;
+    unsigned weight, is_entry;
+
+    text_bytes = (size_t)(etext - __executable_start);
+    blocks = calloc(text_bytes, sizeof *blocks);
+    if (!file || !blocks)
+        exit(2);
+    while (fscanf(file, "%lx %u %u %63s", &address, &weight, &is_entry, name) == 4)
+        blocks[address - (unsigned long)__executable_start] =
+            (struct block){(uint16_t)weight, (uint16_t)function_number(name), is_entry};
     fclose(file);
 }
 
@@ -79,8 +120,15 @@ static const char *const kind_names[KINDS] = {
     "AO_malloc", "AO_free", "AO_calloc", "AO_realloc", "AO_aligned_alloc", "NULL_is_returned", "AO_malloc_trim",
 };
 
+/* Of the longest call. */
+struct share {
+    unsigned long entered, instructions;
+};
+
 struct histogram {
     unsigned long calls, most, counts[BUCKETS];
+    struct share shares[FUNCTIONS];
+    bool with_mmap;
 };
 
 static _Thread_local struct histogram *own; /* KINDS, then with system calls */
@@ -106,7 +154,22 @@ static unsigned long bucket_start(size_t bucket)
 static void begin(void)
 {
     work = 0;
+    path_length = 0;
     system_called = false;
+}
+
+static bool mmap_enabled;
+
+static void note_longest(struct histogram *histogram)
+{
+    histogram->most = work;
+    histogram->with_mmap = mmap_enabled;
+    memset(histogram->shares, 0, sizeof histogram->shares);
+    for (size_t i = 0; i < path_length; i++) {
+        const struct block *block = &blocks[path[i]];
+        histogram->shares[block->function].entered += block->is_entry;
+        histogram->shares[block->function].instructions += block->weight;
+    }
 }
 
 static void note(enum kind kind)
@@ -116,7 +179,7 @@ static void note(enum kind kind)
     histogram->calls++;
     histogram->counts[bucket_of(work)]++;
     if (work > histogram->most)
-        histogram->most = work;
+        note_longest(histogram);
 }
 
 /* ---- the churn ---- */
@@ -124,6 +187,7 @@ static void note(enum kind kind)
 static _Atomic(void *) slots[SLOTS];
 static size_t slot_count;
 static unsigned long calls_of_thread;
+static volatile sig_atomic_t is_over;
 
 static void put(struct rng *rng, void *block)
 {
@@ -178,9 +242,11 @@ static void *churn(void *number)
     unsigned smallest = 0, doublings = 1;
 
     own = calloc(2 * KINDS, sizeof *own);
-    if (!own)
+    path = malloc(PATH_BLOCKS * sizeof *path);
+    if (!own || !path)
         exit(2);
-    for (unsigned long calls = 0; calls < calls_of_thread; calls += 2) {
+    path_room = PATH_BLOCKS;
+    for (unsigned long calls = 0; calls < calls_of_thread && !is_over; calls += 2) {
         if (calls % RANGE_CALLS == 0) {
             smallest = (unsigned)rng_below(&rng, 10);
             doublings = 1 + (unsigned)rng_below(&rng, 12 - smallest);
@@ -194,6 +260,8 @@ static void *churn(void *number)
         if (rng_below(&rng, TRIM_ONE_IN) == 0)
             trim();
     }
+    path_room = 0;
+    free(path);
     return own;
 }
 
@@ -203,7 +271,11 @@ static void add(const struct histogram *from)
 {
     for (size_t i = 0; i < (size_t)2 * KINDS; i++) {
         total[i].calls += from[i].calls;
-        total[i].most = from[i].most > total[i].most ? from[i].most : total[i].most;
+        if (from[i].most > total[i].most) {
+            total[i].most = from[i].most;
+            total[i].with_mmap = from[i].with_mmap;
+            memcpy(total[i].shares, from[i].shares, sizeof total[i].shares);
+        }
         for (size_t bucket = 0; bucket < BUCKETS; bucket++)
             total[i].counts[bucket] += from[i].counts[bucket];
     }
@@ -240,7 +312,34 @@ static unsigned long quantile(const struct histogram *histogram, double share)
     return histogram->most;
 }
 
-static void report(const char *variant, FILE *csv)
+/* The functions that most of the longest call was in: name, times it was entered, share of the instructions. */
+static void print_main_shares(const struct histogram *histogram)
+{
+    struct share left[FUNCTIONS];
+
+    memcpy(left, histogram->shares, sizeof left);
+    for (unsigned n = 0; n < 3; n++) {
+        unsigned best = 0;
+        for (unsigned i = 1; i < function_count; i++)
+            best = left[i].instructions > left[best].instructions ? i : best;
+        if (!left[best].instructions)
+            return;
+        printf("%s%s:%lu:%lu%%", n ? "," : " in=", functions[best], left[best].entered,
+               100 * left[best].instructions / histogram->most);
+        left[best].instructions = 0;
+    }
+}
+
+static void write_shares(const char *variant, const char *name, const char *system, const struct histogram *histogram,
+                         FILE *longest)
+{
+    for (unsigned i = 0; i < function_count; i++)
+        if (histogram->shares[i].instructions)
+            fprintf(longest, "%s,%s,%s,%s,%s,%lu,%lu\n", variant, name, system, histogram->with_mmap ? "yes" : "no",
+                    functions[i], histogram->shares[i].entered, histogram->shares[i].instructions);
+}
+
+static void report(const char *variant, FILE *csv, FILE *longest)
 {
     for (size_t i = 0; i < (size_t)2 * KINDS; i++) {
         const struct histogram *histogram = &total[i];
@@ -248,9 +347,12 @@ static void report(const char *variant, FILE *csv)
 
         if (!histogram->calls)
             continue;
-        printf("churn: variant=%s call=%s system_call=%s calls=%lu p50=%lu p99=%lu p99.99=%lu most=%lu\n", variant,
-               name, system, histogram->calls, quantile(histogram, .5), quantile(histogram, .99),
-               quantile(histogram, .9999), histogram->most);
+        printf("churn: variant=%s call=%s system_call=%s calls=%lu p50=%lu p99=%lu p99.99=%lu most=%lu", variant, name,
+               system, histogram->calls, quantile(histogram, .5), quantile(histogram, .99), quantile(histogram, .9999),
+               histogram->most);
+        print_main_shares(histogram);
+        putchar('\n');
+        write_shares(variant, name, system, histogram, longest);
         for (size_t bucket = 0; bucket < BUCKETS; bucket++)
             if (histogram->counts[bucket])
                 fprintf(csv, "%s,%s,%s,%lu,%lu\n", variant, name, system, bucket_start(bucket),
@@ -258,19 +360,28 @@ static void report(const char *variant, FILE *csv)
     }
 }
 
+static void end_early(int number)
+{
+    (void)number;
+    is_over = 1;
+}
+
 int main(int argc, char **argv)
 {
-    FILE *csv = argc == 4 ? fopen(argv[3], "a") : NULL;
+    FILE *csv = argc == 5 ? fopen(argv[3], "a") : NULL;
+    FILE *longest = csv ? fopen(argv[4], "a") : NULL;
 
-    if (!csv) {
-        fprintf(stderr, "usage: %s WEIGHTS CALLS CSV\n", argv[0]);
+    if (!longest) {
+        fprintf(stderr, "usage: %s WEIGHTS CALLS CSV CSV_OF_LONGEST\n", argv[0]);
         return 2;
     }
-    load_weights(argv[1]);
+    load_blocks(argv[1]);
+    signal(SIGTERM, end_early);
     unsigned long calls = strtoul(argv[2], NULL, 0);
     run(calls / STATIC_ONE_IN, SLOTS_STATIC);
     AO_malloc_enable_mmap();
+    mmap_enabled = true;
     run(calls - calls / STATIC_ONE_IN, SLOTS);
-    report(AO_malloc_variant(), csv);
-    return fclose(csv) != 0;
+    report(AO_malloc_variant(), csv, longest);
+    return fclose(csv) != 0 || fclose(longest) != 0;
 }
