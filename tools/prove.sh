@@ -8,9 +8,9 @@ usage() {
     cat <<'END'
 usage: tools/prove.sh [--list] [--some | --each] [--variant VARIANT] [--markdown FILE] [--help] [PROOF...]
 
-Runs the proofs named, or all, on every variant or one, in full: each instruction boundary, not a sample of them. Builds in
-build-prove, or in $PROVE_BUILD_DIR, and keeps what the tests said in its folder proofs. The exit status is 0 only if
-nothing failed. In full it takes a day on one core; AOMALLOC_TEST_SEED repeats what is random in it.
+Runs the proofs named, or all, on every variant or one, in full: each instruction boundary, not a sample of them.
+Builds in build-prove, or in $PROVE_BUILD_DIR, and keeps what the tests said in its folder proofs. The exit status is 0
+only if nothing failed. In full it takes a day on one core; AOMALLOC_TEST_SEED repeats what is random in it.
 
   --list           the proofs
   --some           samples, more than in the test suite
