@@ -204,6 +204,19 @@ replay_all() { # DIR
     done
 }
 
+# Lines of each file that runs have reached. (llvm-cov report counts a header's lines once for each program.)
+print_counts() { # LCOV_FILE
+    awk -F '[:,]' '
+        /^SF:/ { file = substr($0, 4); sub(/^.*\.\.\//, "", file) }
+        /^DA:/ && file ~ /^(lib|variants)\// { lines[file]++; reached[file] += $3 > 0; all++; all_reached += $3 > 0 }
+        END {
+            for (file in lines)
+                printf "%-40s %5d of %5d lines\n", file, reached[file], lines[file] | "sort"
+            close("sort")
+            printf "%-40s %5d of %5d lines, %.1f%%\n", "together", all_reached, all, 100 * all_reached / all
+        }' "$1"
+}
+
 # FILE:LINE: TEXT of each line that no run has reached.
 print_missed() { # LCOV_FILE
     awk -F '[:,]' -v root="$PWD/" '
@@ -218,13 +231,13 @@ print_missed() { # LCOV_FILE
 coverage() {
     local dir=build-fuzz-coverage counts objects=() object
     tools/install_deps.sh build test fuzz
+    counts=$PWD/$dir/counts
+    export LLVM_PROFILE_FILE="$counts/%m%c.profraw" # also of what meson runs to try the compiler
     build "$dir" clang '-fprofile-instr-generate -fcoverage-mapping -mllvm -runtime-counter-relocation' \
         -Dbuildtype=debugoptimized -Dpreload=disabled
     ninja -C "$dir" >"$dir/build.log" || { cat "$dir/build.log"; die "cannot build $dir"; }
-    counts=$PWD/$dir/counts
     rm -rf "$counts"
     mkdir -p "$counts"
-    export LLVM_PROFILE_FILE="$counts/%m%c.profraw"
     replay_all "$dir"
     if [ -n "$with_suite" ]; then # without what counters disturb: early, symbols, stack, steps that are counted
         meson test -C "$dir" --no-rebuild -t 5 --no-suite install --no-suite model --no-suite stack --no-suite abi \
@@ -234,18 +247,12 @@ coverage() {
     llvm-profdata merge -o "$dir/counts.profdata" "$counts"/*.profraw
     while read -r object; do
         objects+=(-object "$object")
-    done < <(find "$dir/tests" "$dir/variants" -type f \( -perm -u+x -o -name '*.so.*' \) -not -name '*.p' |
-        grep -v '\.sh$' | if [ -n "$with_suite" ]; then cat; else grep '/replay_'; fi)
-    llvm-cov report "${objects[@]:1}" -instr-profile="$dir/counts.profdata" >"$dir/report.txt"
+    done < <(find "$dir/tests" "$dir/variants" -type f \( -perm -u+x -o -name '*.so.*' \) |
+        grep -v '\.\(sh\|symbols\)$' | if [ -n "$with_suite" ]; then cat; else grep '/replay_'; fi)
     llvm-cov export -format=lcov "${objects[@]:1}" -instr-profile="$dir/counts.profdata" \
         >"$dir/lines.lcov"
     print_missed "$dir/lines.lcov" >"$dir/missed.txt"
-    # Functions and lines; the rest of the table is wide.
-    awk 'sub(/^.*\.\.\//, "") && /^(lib|variants)\// && $8 > 0 {
-        all += $8; missed += $9; printf "%-40s %4d of %4d functions, %5d of %5d lines, %s\n",
-        $1, $5 - $6, $5, $8 - $9, $8, $10 }
-        END { printf "%-40s %5d of %5d lines, %.1f%%\n", "all", all - missed, all, 100 * (all - missed) / all }' \
-        "$dir/report.txt"
+    print_counts "$dir/lines.lcov"
     echo "lines that are not reached: $dir/missed.txt"
 }
 
