@@ -35,7 +35,7 @@ int bench_catalog_find(const char *name);
 /* Whether the workload has a meaning with that many threads. */
 bool bench_catalog_runs_with(enum bench_workload_id workload, unsigned threads);
 
-#define BENCH_MAX_THREADS 64u
+#define BENCH_MAX_THREADS 256u
 
 /* The seed of every run unless told otherwise: all allocators see the very same sequence of sizes and slots. */
 #define BENCH_DEFAULT_SEED 20040609u

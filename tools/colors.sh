@@ -6,8 +6,9 @@
 color_of()
 {
     case $1 in
-    percpu) echo "#b2182b" ;;
+    percpu | percpu-rseq) echo "#b2182b" ;;
     base) echo "#ef8a62" ;;
+    percpu-cas) echo "#67a9cf" ;;
     perthread) echo "#f7c8a0" ;;
     reference) echo "#222222" ;;
     glibc | libc) echo "#888888" ;;

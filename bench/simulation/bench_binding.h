@@ -10,13 +10,16 @@
 
 static inline void *bench_simulated_malloc(size_t size)
 {
-    bench_simulation_call(true);
-    return bench_malloc(size);
+    bench_simulation_call(NULL);
+    void *block = bench_malloc(size);
+    bench_simulation_taken(block);
+    return block;
 }
 
 static inline void bench_simulated_free(void *block)
 {
-    bench_simulation_call(false);
+    if (block != NULL)
+        bench_simulation_call(block);
     bench_free(block);
 }
 

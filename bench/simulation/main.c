@@ -4,6 +4,7 @@
 /* One simulation of one variant. Prints one line of key=value pairs. */
 #include "simulation.h"
 
+#include "aomalloc.h"
 #include "argument.h"
 #include "binding.h"
 #include "harness.h"
@@ -12,9 +13,10 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
-enum key { KEY_WORKLOAD = 'w', KEY_CPUS = 'c', KEY_OPS = 'o', KEY_OVERLAP = 'v', KEY_SEED = 's' };
+enum key { KEY_WORKLOAD = 'w', KEY_CPUS = 'c', KEY_OPS = 'o', KEY_OVERLAP = 'v', KEY_SEED = 's', KEY_MODE = 'm' };
 
 static const struct argp_option option_table[] = {
     {"workload", KEY_WORKLOAD, "NAME", 0, "pair, batch, churn, exchange, oneway or falseshare", 0},
@@ -22,6 +24,7 @@ static const struct argp_option option_table[] = {
     {"ops", KEY_OPS, "N", 0, "Operations per CPU that are counted, after as many of warm-up (default 20000)", 0},
     {"overlap", KEY_OVERLAP, NULL, 0, "Switch CPUs before each read-modify-write too, not only between calls", 0},
     {"seed", KEY_SEED, "N", 0, "Seed of the order, and of the random sizes and slots", 0},
+    {"mode", KEY_MODE, "NAME", 0, "Skip if AO_malloc_mode does not begin so (default: as the variant works best)", 0},
     {0}};
 
 static const struct bench_workload *const workloads[BENCH_WORKLOADS] = {
@@ -32,6 +35,7 @@ static const struct bench_workload *const workloads[BENCH_WORKLOADS] = {
 struct request {
     struct bench_simulation simulation;
     int workload;
+    const char *mode;
 };
 
 _Noreturn void bench_fail(int status, const char *sentence)
@@ -71,6 +75,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case KEY_SEED:
         simulation->seed = bench_argument_number(state, text, 0, UINT32_MAX);
         break;
+    case KEY_MODE:
+        request->mode = text;
+        break;
     case ARGP_KEY_END:
         check(state);
         break;
@@ -84,20 +91,22 @@ int main(int argc, char **argv)
 {
     static const struct argp argp = {
         .options = option_table, .parser = parse, .doc = "Counts the writes that virtual CPUs have in common."};
-    struct request request = {.simulation = {.cpus = 1, .ops = 20000, .seed = BENCH_DEFAULT_SEED}, .workload = -1};
+    struct request request = {
+        .simulation = {.cpus = 1, .ops = 20000, .seed = BENCH_DEFAULT_SEED}, .workload = -1, .mode = bench_cpu_mode};
     struct bench_simulation *simulation = &request.simulation;
 
     argp_parse(&argp, argc, argv, 0, NULL, &request);
     simulation->ops *= simulation->cpus;
     bench_binding_start();
-    const char *obstacle = bench_cpu_start();
-    if (obstacle != NULL)
-        bench_fail(BENCH_SIMULATION_SKIPPED, obstacle);
+    if (strncmp(AO_malloc_mode(), request.mode, strlen(request.mode)) != 0)
+        bench_fail(BENCH_SIMULATION_SKIPPED, AO_malloc_mode());
+    bench_cpu_start();
     struct bench_writes writes = bench_simulate(simulation);
     double ops = (double)simulation->ops;
-    printf("variant=%s workload=%s cpus=%u overlap=%d ops=%" PRIu64
-           " rmw_per_op=%.5f contended_per_op=%.5f moved_per_op=%.5f\n",
-           bench_binding_library(), bench_catalog[request.workload].name, simulation->cpus, simulation->overlap,
-           simulation->ops, (double)writes.rmw / ops, (double)writes.contended / ops, (double)writes.moved / ops);
+    printf("variant=%s mode=%.4s workload=%s cpus=%u overlap=%d ops=%" PRIu64
+           " rmw_per_op=%.5f contended_per_op=%.5f moved_per_op=%.5f hottest_per_op=%.5f blocks_per_op=%.5f\n",
+           bench_binding_library(), AO_malloc_mode(), bench_catalog[request.workload].name, simulation->cpus,
+           simulation->overlap, simulation->ops, (double)writes.rmw / ops, (double)writes.contended / ops,
+           (double)writes.moved / ops, writes.hottest, (double)writes.blocks / ops);
     return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -11,16 +11,17 @@
 #include "harness.h"
 
 #include <setjmp.h>
+#include <sys/mman.h>
 #include <ucontext.h>
 
-#define STACK_BYTES (64u * 1024)
+/* As far apart as those of glibc's threads: heaps may go by the address of the stack. Few pages of each are touched. */
+#define STACK_BYTES ((size_t)8 << 20)
 
 struct cpu {
     struct bench_thread thread;
     ucontext_t context; /* where it begins */
     jmp_buf place;      /* where it goes on: unlike swapcontext, without a system call */
     bool begun;
-    _Alignas(16) char stack[STACK_BYTES];
 };
 
 atomic_bool bench_stopping;
@@ -53,12 +54,20 @@ void bench_yield(void)
         switch_to(bench_random_below(&lot, current->cpus));
 }
 
-void bench_simulation_call(bool is_malloc)
+void bench_simulation_taken(const void *block)
+{
+    bench_writers_block(block, on);
+}
+
+void bench_simulation_call(const void *freed)
 {
     bench_yield();
-    if (!is_malloc || entered < current->cpus)
+    if (freed)
+        bench_writers_block(freed, on);
+    if (freed || entered < current->cpus)
         return;
     mallocs++;
+    bench_writers_op();
     if (mallocs == current->ops) {
         bench_writers_start();
     } else if (mallocs == 2 * current->ops) {
@@ -106,7 +115,7 @@ static void run_cpu(void)
         bench_fail(BENCH_EXIT_FAILED, "no way back from the virtual CPUs");
 }
 
-static void prepare(unsigned index)
+static void prepare(unsigned index, char *stacks)
 {
     struct cpu *cpu = &cpus[index];
 
@@ -114,7 +123,7 @@ static void prepare(unsigned index)
     cpu->thread.threads = current->cpus;
     cpu->thread.random = (current->seed + index + 1) * 0x9e3779b97f4a7c15u | 1;
     getcontext(&cpu->context);
-    cpu->context.uc_stack.ss_sp = cpu->stack;
+    cpu->context.uc_stack.ss_sp = stacks + index * STACK_BYTES;
     cpu->context.uc_stack.ss_size = STACK_BYTES;
     makecontext(&cpu->context, run_cpu, 0);
 }
@@ -123,8 +132,12 @@ struct bench_writes bench_simulate(const struct bench_simulation *simulation)
 {
     current = simulation;
     lot.random = simulation->seed | 1;
+    char *stacks = mmap(NULL, simulation->cpus * STACK_BYTES, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (stacks == MAP_FAILED)
+        bench_fail(BENCH_EXIT_FAILED, "no memory for the virtual CPUs' stacks");
     for (unsigned i = 0; i < simulation->cpus; i++)
-        prepare(i);
+        prepare(i, stacks);
     running = true;
     bench_cpu_set(on);
     cpus[on].begun = true;
