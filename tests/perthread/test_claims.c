@@ -319,6 +319,43 @@ TEST(front_that_is_being_emptied_is_left_alone)
     assert_accounted(0);
 }
 
+/* A handler that finds the stack claimed gets its block from the heap, which has more than a batch, and only that one. */
+enum { ROOMY_BYTES = 1000 };
+static unsigned in_the_middle;
+
+static bool move_no_batch(void)
+{
+    unsigned class = aoma_class_of(ROOMY_BYTES);
+
+    if (!is_due())
+        return true;
+    if (is_claimed(aoma_thread_front, class)) {
+        unsigned before = cached(aoma_thread_front, ROOMY_BYTES);
+        void *block = AO_malloc(ROOMY_BYTES);
+        CHECK(block && aoma_transfer_count(class) == 0);
+        AO_free(block);
+        CHECK(aoma_transfer_count(class) == 0 && cached(aoma_thread_front, ROOMY_BYTES) == before);
+        in_the_middle++;
+    }
+    return false;
+}
+
+TEST(handler_in_the_middle_moves_no_batch)
+{
+    require_steps();
+    for (act_after = 1, acted = 1; acted; act_after++) {
+        aoma_fronts_drain();
+        fill(ROOMY_BYTES);
+        arm(move_no_batch);
+        step_on();
+        AO_free(AO_malloc(ROOMY_BYTES));
+        step_off();
+        step_with(NULL);
+    }
+    CHECK(in_the_middle >= 4);
+    assert_accounted(0);
+}
+
 /* ---- a thread that is stopped in the middle ---- */
 
 static _Atomic(struct aoma_front *) stopped;

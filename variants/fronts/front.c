@@ -195,7 +195,9 @@ static AOMA_NOINLINE void *refill(unsigned class)
         return NULL;
     AOMA_INJECT(busy);
     if (!place.count) {
-        place.count = aoma_heaps_take_batch(class, place.blocks, aoma_front_batch(class));
+        /* The rest could not go into the front, and to take a batch costs a cache line for each of its blocks. */
+        unsigned wanted = aoma_front_is_busy(class) ? 1 : aoma_front_batch(class);
+        place.count = aoma_heaps_take_batch(class, place.blocks, wanted);
         count_taken(class, place.count);
     }
     allow_more(class);
@@ -254,6 +256,8 @@ static AOMA_NOINLINE bool push_with_room(unsigned stack, struct aoma_segment *se
     allow_here(class);
     if (push(stack, block))
         return true;
+    if (aoma_front_is_busy(stack)) /* there is no room to be made */
+        return false;
     make_room(stack);
     aoma_segment_purge_if_due(segment); /* one of those that blocks are freed in */
     aoma_segment_purge_others_if_due(); /* an emptying may have freed chunks in any */

@@ -23,6 +23,8 @@
  *   size_t aoma_front_owner(void)                 what aoma_run.owner says of a run that blocks were taken from for the
  *                                                 caller's front
  *   struct aoma_front *aoma_front_here(void)      the caller's front, of which a hint may be written; NULL: none
+ *   bool aoma_front_is_busy(stack)                whether pop and push of it are bound to fail until the caller, a
+ *                                                 handler, has returned
  *
  * Fronts have numbers, too. One that is attached is in use by its owner; who detaches it and gets past
  * aoma_fronts_barrier() has those of its stacks to itself that aoma_front_is_quiet tells, until he attaches it again.

@@ -62,6 +62,13 @@ AOMA_INLINE struct aoma_front *aoma_front_here(void)
     return number < AOMA_NUMBERS ? aoma_front_attached(number) : NULL;
 }
 
+/* A section that a handler interrupts is aborted. */
+AOMA_INLINE bool aoma_front_is_busy(unsigned class)
+{
+    (void)class;
+    return false;
+}
+
 AOMA_INLINE bool aoma_front_detach(unsigned number, struct aoma_front *front)
 {
     return aoma_ptr_cas_full(&aoma_fronts[number], (uintptr_t)front, 0);

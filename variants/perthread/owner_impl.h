@@ -128,6 +128,14 @@ AOMA_INLINE struct aoma_front *aoma_front_here(void)
     return aoma_thread_front;
 }
 
+/* The thread is in the middle of something, and this is its handler; or a claim was left. */
+AOMA_INLINE bool aoma_front_is_busy(unsigned number)
+{
+    const struct aoma_front *front = aoma_thread_front;
+
+    return front && aoma_ptr_load_relaxed(&aoma_thread_head(front)->claim[number]);
+}
+
 /* Detached by this call, or by one that is over: see stack_position.h. */
 AOMA_INLINE bool aoma_thread_drainer_is_here(const struct aoma_front *front)
 {
