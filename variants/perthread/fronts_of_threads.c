@@ -15,7 +15,7 @@
  * The child of a fork has the table with the words of threads that are not there. Their fronts are emptied like all
  * others, but for stacks that they were in the middle of; a new thread with the same address takes over what it finds.
  *
- * Progress: wait-free: one look at each front.
+ * Progress: wait-free: at most two looks at each front.
  */
 #include <limits.h>
 #include <pthread.h>
@@ -32,8 +32,8 @@ __thread struct aoma_front *volatile aoma_thread_front __attribute__((tls_model(
 
 struct aoma_ptr aoma_thread_owners[AOMA_NUMBERS];
 
-/* After one that found none; and for good, when the thread has ended. */
-#define TRIES_BETWEEN 64u
+/* After one that found none, which has looked at all of thousands; and for good, when the thread has ended. */
+#define TRIES_BETWEEN 1024u
 #define ENDED UINT_MAX
 __thread volatile unsigned aoma_thread_skip __attribute__((tls_model("initial-exec")));
 
@@ -108,12 +108,21 @@ static void ask_to_be_told(const struct aoma_front *front)
 
 /* ---- getting one ---- */
 
-static unsigned find_own(void)
+/* One look at each that there is. *free: the first that seemed to be nobody's; *end: how many there are. */
+static unsigned find_own(unsigned *free, unsigned *end)
 {
-    for (unsigned number = 0; number < AOMA_NUMBERS && aoma_front_made(number); number++) {
-        if (aoma_ptr_load_relaxed(&aoma_thread_owners[number]) == myself())
+    unsigned number = 0;
+
+    *free = AOMA_NUMBERS;
+    for (; number < AOMA_NUMBERS && aoma_front_made(number); number++) {
+        uintptr_t owner = aoma_ptr_load_relaxed(&aoma_thread_owners[number]);
+
+        if (owner == myself())
             return number;
+        if (!owner && *free == AOMA_NUMBERS)
+            *free = number;
     }
+    *end = number;
     return AOMA_NUMBERS;
 }
 
@@ -123,9 +132,9 @@ static bool take(unsigned number)
            aoma_ptr_cas_full(&aoma_thread_owners[number], 0, myself());
 }
 
-static unsigned find_free(void)
+static unsigned take_free(unsigned from)
 {
-    for (unsigned number = 0; number < AOMA_NUMBERS && aoma_front_made(number); number++) {
+    for (unsigned number = from; number < AOMA_NUMBERS && aoma_front_made(number); number++) {
         if (aoma_front_attached(number) && take(number))
             return number;
     }
@@ -133,9 +142,9 @@ static unsigned find_free(void)
 }
 
 /* There are no gaps: the first that there is not is made. */
-static AOMA_NOINLINE unsigned make_one(void)
+static AOMA_NOINLINE unsigned make_one(unsigned from)
 {
-    for (unsigned number = 0; number < AOMA_NUMBERS; number++) {
+    for (unsigned number = from; number < AOMA_NUMBERS; number++) {
         if (aoma_front_made(number))
             continue;
         if (!aoma_front_make(number) && !aoma_front_made(number))
@@ -164,12 +173,13 @@ static void settle(unsigned number)
 
 static AOMA_NOINLINE bool get_one(void)
 {
-    unsigned number = find_own();
+    unsigned free, end;
+    unsigned number = find_own(&free, &end);
 
     if (number == AOMA_NUMBERS)
-        number = find_free();
+        number = take_free(free);
     if (number == AOMA_NUMBERS)
-        number = make_one();
+        number = make_one(end);
     if (number == AOMA_NUMBERS) {
         aoma_thread_skip = TRIES_BETWEEN;
         return false;
