@@ -593,6 +593,43 @@ TEST(fronts_serve_again_after_they_were_emptied)
     CHECK(bytes_in_fronts() > 0);
 }
 
+/* Of the fronts' slots. */
+static size_t resident_pages(void)
+{
+    static unsigned char resident[64];
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    const size_t bytes = AOMA_FRONT_HEAD_BYTES + (AOMA_FRONT_FIRST_SLOT + AOMA_FRONT_SLOTS) * sizeof(void *);
+    size_t count = 0;
+
+    CHECK(bytes / page < sizeof(resident));
+    for (unsigned number = 0; number < AOMA_NUMBERS; number++) {
+        char *front = (char *)aoma_front_made(number);
+        if (!front)
+            continue;
+        CHECK(mincore(front - AOMA_FRONT_HEAD_BYTES, bytes, resident) == 0);
+        for (size_t i = AOMA_PAGE_BYTES / page; i * page < bytes; i++)
+            count += resident[i] & 1;
+    }
+    return count;
+}
+
+TEST(pages_of_an_idle_front_go_back)
+{
+    require_fronts();
+    for (unsigned round = 0; round < 3; round++) {
+        for (size_t size = 16; size <= 8192; size += 16)
+            AO_free(AO_malloc(size));
+        CHECK(bytes_in_fronts() > 0);
+        size_t used = resident_pages();
+        CHECK(used > 10 * 4096 / AOMA_PAGE_BYTES);
+        aoma_fronts_drain();
+        CHECK(resident_pages() == used); /* it may be in use soon */
+        aoma_fronts_drain();
+        CHECK(resident_pages() == 0);
+        assert_accounted(0);
+    }
+}
+
 /* What is cached of one size gives its memory back when a program goes over to another. */
 TEST(fronts_are_emptied_when_the_heap_grows)
 {

@@ -4,7 +4,7 @@
 /*
  * The claims of variants/perthread on one stack of a thread's front: the thread with two calls, one after the other at
  * the same position; a handler that pops, pushes or empties the front between any two of its steps, and may leave it by
- * siglongjmp; and another thread that empties the front (front.c: drain_front). With END the thread ends after its
+ * siglongjmp; and another thread that empties the front (front.c: drain_some). With END the thread ends after its
  * calls (fronts_of_threads.c: end_thread), with FORK it forks at some moment: what goes on is the child, without the
  * other.
  *
@@ -154,13 +154,24 @@ failed:
 #endif
 #endif
 
-/* A detached front, behind the barrier; own: seen with the thread's own stores. */
+/* Pages of slots that go back read as zeros; what is on its way comes after. */
+#define GIVE_PAGES_BACK                                                                                                \
+    memory[SLOT] = 0;                                                                                                  \
+    memory[SLOT + 1] = 0
+
+/* A detached front, behind the barrier; own: seen with the thread's own stores. One that is empty may rest. */
 inline empty_front(ready, own)
 {
     atomic { ready -> claim = (own -> LOAD(CLAIM) : memory[CLAIM]) };
     if
     :: IS_QUIET ->
-        atomic { ready -> at = (own -> LOAD(TOP) : memory[TOP]) };
+        atomic {
+            ready -> at = (own -> LOAD(TOP) : memory[TOP]);
+            if
+            :: !at -> GIVE_PAGES_BACK
+            :: else
+            fi
+        };
         atomic {
             ready && nfull(buffer) ->
             if
@@ -172,7 +183,15 @@ inline empty_front(ready, own)
         :: atomic { ready && at -> at--; hand = (own -> LOAD(SLOT + at) : memory[SLOT + at]); free_to_run(hand) }
         :: atomic { ready && !at -> break }
         od
-    :: else
+    :: else ->
+#ifdef BROKEN_PAGES
+        if
+        :: atomic { ready && !(own -> LOAD(TOP) : memory[TOP]) -> GIVE_PAGES_BACK }
+        :: atomic { ready && (own -> LOAD(TOP) : memory[TOP]) }
+        fi
+#else
+        skip
+#endif
     fi;
     claim = 0
 }

@@ -103,6 +103,7 @@ claims       |BROKEN_NO_LOOK_AT_CLAIM      |error|default|a claim that is set is
 claims       |BROKEN_NO_LOOK_AT_DRAINER    |error|default|the thread does not look whether its front is being emptied
 claims       |BROKEN_NO_LOOK_BY_DRAINER    |error|default|who empties does not look at the claim
 claims       |LEAVE BROKEN_COMMIT_FIRST    |error|default|the top is stored before the slot
+claims       |BROKEN_PAGES                 |error|default|pages of an empty front go back while a push is under way
 claims       |END BROKEN_ENDING            |error|default|who empties does not heed claims of a thread that is ending
 double_free  |TAKER                        |limit|default|a thread that takes in the window gets a block in use
 double_free  |ACCUSED                      |limit|default|a right free in the window is accused

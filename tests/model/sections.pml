@@ -3,7 +3,7 @@
 
 /*
  * The restartable sections of variants/percpu/sections.h on two CPUs' fronts: two threads, a handler that allocates or
- * frees within one of them, a thread that empties a front (front.c: drain_front), and one that holds a block and looks
+ * frees within one of them, a thread that empties a front (front.c: drain_some), and one that holds a block and looks
  * for it in the fronts, as a free does that suspects another before.
  *
  * The kernel may stop a thread before any step, let others run on that CPU, and go on with it on another one. A section

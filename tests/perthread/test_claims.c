@@ -356,6 +356,36 @@ TEST(handler_in_the_middle_moves_no_batch)
     assert_accounted(0);
 }
 
+static bool drain_here(void)
+{
+    if (!is_due())
+        return true;
+    aoma_fronts_drain();
+    return false;
+}
+
+/* The front is empty, and was not when it was emptied last: idle, but for the push that is under way. */
+TEST(pages_of_a_front_in_use_stay)
+{
+    require_steps();
+    for (act_after = 1, acted = 1; acted; act_after++) {
+        fill(BYTES);
+        void *block = AO_malloc(BYTES);
+        aoma_fronts_drain();
+        CHECK(cached(aoma_thread_front, BYTES) == 0 && aoma_hint_get(&aoma_thread_front->touched));
+        arm(drain_here);
+        step_on();
+        AO_free(block);
+        step_off();
+        step_with(NULL);
+        for (unsigned i = 0; i < 3; i++)
+            AO_free(AO_malloc(BYTES));
+        CHECK(blocks_out() == 0);
+    }
+    CHECK(found_claimed >= 4);
+    assert_accounted(0);
+}
+
 /* ---- a thread that is stopped in the middle ---- */
 
 static _Atomic(struct aoma_front *) stopped;

@@ -7,7 +7,7 @@
  * Correctness: (1) A block is in one place: in a front (below its top), in a transfer place, in a thread's hands, or
  * free in its run. Pop and push move it between the first three with one store that either happened or did not.
  * (2) While attached, a front is changed by its owner alone, and who detaches it touches only what the owner cannot be
- * about to change (drain_front). (3) Everything else goes by the CASes of transfer places, runs and headers.
+ * about to change (drain_some). (3) Everything else goes by the CASes of transfer places, runs and headers.
  *
  * Progress: lock-free. Nothing is tried more than AOMA_FRONT_TRIES times in a row; what could not be done goes to a
  * transfer place or to the run of the block. So a call that is disturbed at each instruction ends all the same.
@@ -15,6 +15,7 @@
 #include "heaps.h"
 #include "idle.h"
 #include "inject.h"
+#include "os.h"
 #include "owner.h"
 #include "transfer.h"
 
@@ -37,6 +38,11 @@ static struct aoma_ptr made[AOMA_NUMBERS]; /* 0 -> the front, once; whoever wins
 static struct aoma_number_set made_set;
 
 #define FRONT_BYTES (AOMA_FRONT_HEAD_BYTES + (AOMA_FRONT_FIRST_SLOT + (size_t)AOMA_FRONT_SLOTS) * sizeof(void *))
+/* Of these, whole pages behind the first: slots alone. */
+#define PAGED_BYTES (((FRONT_BYTES + AOMA_PAGE_BYTES - 1) & ~(AOMA_PAGE_BYTES - 1)) - AOMA_PAGE_BYTES)
+
+_Static_assert(AOMA_FRONT_HEAD_BYTES + AOMA_FRONT_FIRST_SLOT * sizeof(void *) <= AOMA_PAGE_BYTES,
+               "what is not slots lies in the first page");
 
 static void lay_out(struct aoma_front *front)
 {
@@ -361,28 +367,99 @@ void aoma_front_empty(struct aoma_front *front)
     }
 }
 
-/* Behind the barrier quiet stacks are this thread's alone. If membarrier refuses, nothing is known of what its owner is
- * doing, so it stays as it is. */
-static AOMA_NOINLINE bool drain_front(unsigned number)
+/* All pages but the first, where the stacks' words are. What is read of them afterwards is above every top. */
+static AOMA_NOINLINE void give_pages_back(struct aoma_front *front)
 {
-    struct aoma_front *front = aoma_front_attached(number);
-    bool drained = false;
+    char *mapping = (char *)front - AOMA_FRONT_HEAD_BYTES;
 
-    if (!front)
-        return false;
-    allow_all(front);
-    if (is_empty(front) || !aoma_front_detach(number, front))
-        return false;
-    AOMA_INJECT(detached);
-    if (aoma_fronts_barrier()) {
-        AOMA_INJECT(emptying);
-        aoma_front_empty(front);
-        if (!is_empty(front)) /* an owner that was in the middle of something is through now, or preempted */
-            aoma_front_empty(front);
-        drained = true;
+    aoma_hint_set(&front->touched, 0);
+    if (PAGED_BYTES)
+        (void)aoma_os_purge(mapping + AOMA_PAGE_BYTES, PAGED_BYTES);
+}
+
+/* Behind the barrier, when it was empty before. An owner that was in the middle of something may have pushed since. */
+static AOMA_NOINLINE void let_rest(struct aoma_front *front)
+{
+    bool quiet = is_empty(front);
+
+    for (unsigned i = 0; i < AOMA_FRONT_STACKS; i++)
+        quiet = quiet && aoma_front_is_quiet(front, i);
+    if (quiet)
+        give_pages_back(front);
+}
+
+/* What has blocks, and what has had some when this was called last. */
+static bool is_worth_detaching(const struct aoma_front *front)
+{
+    return !is_empty(front) || aoma_hint_get(&front->touched);
+}
+
+/* Of the numbers from first on, a bit each: those of which this call has detached the fronts. */
+static AOMA_NOINLINE unsigned detach_some(unsigned first)
+{
+    unsigned ours = 0;
+
+    for (unsigned i = 0; i < AOMA_FRONTS_AT_ONCE; i++) {
+        struct aoma_front *front = aoma_front_attached(first + i);
+
+        if (!front)
+            continue;
+        allow_all(front);
+        if (is_worth_detaching(front) && aoma_front_detach(first + i, front))
+            ours |= 1u << i;
     }
+    return ours;
+}
+
+static void attach_again(unsigned number, struct aoma_front *front)
+{
     AOMA_INJECT(emptied);
     aoma_front_attach(number, front);
+}
+
+/* Whether it held anything. Little is kept over the calls: this is part of the deepest chains. */
+static AOMA_NOINLINE bool empty_and_attach(unsigned number)
+{
+    struct aoma_front *front = aoma_front_made(number);
+
+    if (is_empty(front)) {
+        let_rest(front);
+        attach_again(number, front);
+        return false;
+    }
+    aoma_hint_set(&front->touched, 1);
+    aoma_front_empty(front);
+    if (!is_empty(front)) /* an owner that was in the middle of something is through now, or preempted */
+        aoma_front_empty(front);
+    attach_again(number, front);
+    return true;
+}
+
+static AOMA_NOINLINE void attach_all_again(unsigned first, unsigned ours)
+{
+    for (; ours; ours &= ours - 1) {
+        unsigned number = first + aoma_lowest_bit(ours);
+
+        attach_again(number, aoma_front_made(number));
+    }
+}
+
+/* Behind the barrier quiet stacks are this thread's alone. Each front is attached as soon as it is empty. */
+static bool drain_some(unsigned first)
+{
+    unsigned ours = detach_some(first);
+    bool drained = false;
+
+    if (!ours)
+        return false;
+    AOMA_INJECT(detached);
+    if (!aoma_fronts_barrier()) { /* nothing is known of what owners are doing, so fronts stay as they are */
+        attach_all_again(first, ours);
+        return false;
+    }
+    AOMA_INJECT(emptying);
+    for (; ours; ours &= ours - 1)
+        drained |= empty_and_attach(first + aoma_lowest_bit(ours));
     return drained;
 }
 
@@ -421,6 +498,12 @@ void aoma_fronts_drain_if_grown(void)
         (void)aoma_fronts_drain();
 }
 
+/* Where the next front from here on is, rounded down. */
+static unsigned next_group(unsigned number)
+{
+    return aoma_number_set_next(&made_set, number) / AOMA_FRONTS_AT_ONCE * AOMA_FRONTS_AT_ONCE;
+}
+
 bool aoma_fronts_drain(void)
 {
     bool drained = false;
@@ -428,9 +511,17 @@ bool aoma_fronts_drain(void)
     if (!aoma_fronts_on())
         return false;
     allow_few();
-    AOMA_FOR_NUMBERS (number, &made_set)
-        drained |= drain_front(number);
+    for (unsigned first = next_group(0); first < AOMA_NUMBERS; first = next_group(first + AOMA_FRONTS_AT_ONCE))
+        drained |= drain_some(first);
     for (unsigned class = 0; class < AOMA_CLASSES; class ++)
         drained |= drain_places(class);
+    return drained;
+}
+
+bool aoma_fronts_give_all_back(void)
+{
+    bool drained = aoma_fronts_drain();
+
+    (void)aoma_fronts_drain();
     return drained;
 }

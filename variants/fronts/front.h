@@ -61,6 +61,7 @@ struct aoma_front_stack {
 
 struct aoma_front {
     struct aoma_front_stack stack[AOMA_FRONT_STACKS];
+    struct aoma_hint touched; /* not 0: pages of its slots may have been written to; for who has detached it */
 };
 
 #define AOMA_FRONT_FIRST_SLOT (sizeof(struct aoma_front) / sizeof(void *))
@@ -171,8 +172,18 @@ void aoma_front_empty(struct aoma_front *front);
 /* Whether a front or a transfer place has the block of class. Never wrong when it says so. */
 bool aoma_front_has(unsigned class, const void *block);
 
-/* Empties the fronts of all owners and the transfer places into the runs; whether they held anything. */
+/*
+ * Empties the fronts of all owners and the transfer places into the runs; whether they held anything. A front that was
+ * empty already, and not when this was called last, is idle: the pages of its slots go back.
+ */
 bool aoma_fronts_drain(void);
+
+/* The same, and the pages of all fronts that stay empty meanwhile. */
+bool aoma_fronts_give_all_back(void);
+
+/* Fronts that are detached at once, so that one membarrier does for all. What a thread that dies there takes with it
+ * is of so many fronts at most. */
+#define AOMA_FRONTS_AT_ONCE 8u
 
 /*
  * The same when the heap has grown by 1/32 since the last time. A block that is cached keeps its run from being empty:

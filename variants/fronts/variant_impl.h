@@ -55,7 +55,7 @@ AOMA_INLINE void *aoma_variant_alloc_existing(unsigned class)
 
 AOMA_INLINE bool aoma_variant_reclaim(void)
 {
-    bool drained = aoma_fronts_drain();
+    bool drained = aoma_fronts_give_all_back();
 
     return aoma_heaps_reclaim() || drained;
 }
