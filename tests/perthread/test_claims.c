@@ -319,7 +319,7 @@ TEST(front_that_is_being_emptied_is_left_alone)
     assert_accounted(0);
 }
 
-/* A handler that finds the stack claimed gets its block from the heap, which has more than a batch, and only that one. */
+/* A handler that finds the stack claimed gets one block from the heap, which has more than a batch. */
 enum { ROOMY_BYTES = 1000 };
 static unsigned in_the_middle;
 

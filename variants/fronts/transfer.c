@@ -23,12 +23,12 @@
 
 _Static_assert(AOMA_FRONT_BATCH_MAX <= COUNT_MASK, "the count fits its field");
 
-struct class_places {
+/* Apart from the blocks, so that who looks at all classes touches two pages, not one for each. */
+static struct class_words {
     struct aoma_word word[AOMA_TRANSFER_PLACES];
-    void *blocks[AOMA_TRANSFER_PLACES][AOMA_FRONT_BATCH_MAX];
-} __attribute__((aligned(64)));
+} __attribute__((aligned(64))) words[AOMA_CLASSES];
 
-static struct class_places classes[AOMA_CLASSES];
+static void *blocks[AOMA_CLASSES][AOMA_TRANSFER_PLACES][AOMA_FRONT_BATCH_MAX] __attribute__((aligned(64)));
 
 static uint64_t next_word(uint64_t word, uint64_t state, unsigned count)
 {
@@ -43,7 +43,7 @@ static unsigned count_of(uint64_t word)
 /* Order: acquire pairs with aoma_transfer_put. */
 static bool take(unsigned class, uint64_t state, struct aoma_transfer *place)
 {
-    struct class_places *places = &classes[class];
+    struct class_words *places = &words[class];
     unsigned first = aoma_number() * (AOMA_TRANSFER_PLACES / 2); /* neighbours begin apart: what one gave it gets */
 
     for (unsigned n = 0; n < AOMA_TRANSFER_PLACES; n++) {
@@ -55,7 +55,7 @@ static bool take(unsigned class, uint64_t state, struct aoma_transfer *place)
         place->count = count_of(word);
         if (aoma_cas_acquire(&places->word[i], &word, next_word(word, STATE_BUSY, 0))) {
             place->word = &places->word[i];
-            place->blocks = places->blocks[i];
+            place->blocks = blocks[class][i];
             return true;
         }
     }
@@ -84,23 +84,23 @@ void aoma_transfer_put(const struct aoma_transfer *place)
     aoma_store_release(place->word, next_word(word, place->count ? STATE_FULL : STATE_FREE, place->count));
 }
 
-AOMA_NO_TSAN static bool place_has(const struct class_places *places, unsigned i, const void *block)
+AOMA_NO_TSAN static bool place_has(unsigned class, unsigned i, const void *block)
 {
-    uint64_t word = aoma_load_acquire(&places->word[i]);
+    uint64_t word = aoma_load_acquire(&words[class].word[i]);
     bool found = false;
 
     if ((word & STATE_MASK) != STATE_FULL)
         return false;
     for (unsigned at = 0; at < count_of(word); at++)
-        found |= *(void *const volatile *)&places->blocks[i][at] == block;
+        found |= *(void *const volatile *)&blocks[class][i][at] == block;
     aoma_fence_full(); /* the second look comes after */
-    return found && aoma_load_relaxed(&places->word[i]) == word;
+    return found && aoma_load_relaxed(&words[class].word[i]) == word;
 }
 
 bool aoma_transfer_has(unsigned class, const void *block)
 {
     for (unsigned i = 0; i < AOMA_TRANSFER_PLACES; i++) {
-        if (place_has(&classes[class], i, block))
+        if (place_has(class, i, block))
             return true;
     }
     return false;
@@ -111,6 +111,6 @@ size_t aoma_transfer_count(unsigned class)
     size_t count = 0;
 
     for (unsigned i = 0; i < AOMA_TRANSFER_PLACES; i++)
-        count += count_of(aoma_load_acquire(&classes[class].word[i]));
+        count += count_of(aoma_load_acquire(&words[class].word[i]));
     return count;
 }
