@@ -142,14 +142,14 @@ def figures(log):
             'peak': max(line[3] for line in lines) / 1024}
 
 
-def measure(options, name, library):
+def measure(options, name, library, environment_more=None):
     """Figures, and what the program gave, which must be the same with every allocator."""
     with tempfile.TemporaryDirectory() as folder:
         log = os.path.join(folder, 'measured')
         command, prefix = command_of(options, name, log, library)
         dropped = ('LD_PRELOAD', 'AOMALLOC_STATS')
         environment = {key: value for key, value in os.environ.items() if key not in dropped}
-        environment.update(RUN=prefix, SIZE=options.size, SOURCE=SOURCE, PORT=str(free_port()),
+        environment.update(environment_more or {}, RUN=prefix, SIZE=options.size, SOURCE=SOURCE, PORT=str(free_port()),
                            PYTHONDONTWRITEBYTECODE='1')
         status, said = run(command, folder, environment)
         if status == SKIPPED:
@@ -295,8 +295,9 @@ def picture(options):
     return f'\n![Time and memory of whole programs, divided by those of the best peer]({path})\n'
 
 
-def put_into(path, text):
-    begin, end = '<!-- bench_programs.py: begin -->', '<!-- bench_programs.py: end -->'
+def put_into(path, text, part='bench_programs.py'):
+    """Between the markers of the part."""
+    begin, end = f'<!-- {part}: begin -->', f'<!-- {part}: end -->'
     with open(path, encoding='utf-8') as file:
         before, found, rest = file.read().partition(begin)
     _, closed, after = rest.partition(end)

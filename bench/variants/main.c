@@ -19,6 +19,7 @@ static const struct measure {
     void (*run)(const struct variants_options *options);
     struct variants_options by_default;
 } measures[] = {
+    {"chain", variants_chain, {.threads = 4, .rounds = 300000}},
     {"idle", variants_idle, {.threads = 100, .blocks = 48, .rounds = 4}},
     {"storm", variants_storm, {.threads = 4, .blocks = 48, .rounds = 2500}},
     {"handler", variants_handler, {.threads = 1, .blocks = 1000, .rounds = 50000, .rate_hz = 10000}},
@@ -29,9 +30,11 @@ static const struct measure {
 enum key { KEY_THREADS = 't', KEY_BLOCKS = 'b', KEY_ROUNDS = 'r', KEY_FIFO = 'f', KEY_TIMEOUT = 'x' };
 
 static const struct argp_option option_table[] = {
-    {"threads", KEY_THREADS, "N", 0, "Threads; of handler: the one that gets the signals, and others beside it", 0},
+    {"threads", KEY_THREADS, "N", 0,
+     "Threads; handler: the one that gets the signals, and others beside it; chain: stages", 0},
     {"blocks", KEY_BLOCKS, "N", 0, "Blocks of 16 to 1024 bytes that each thread has at once", 0},
-    {"rounds", KEY_ROUNDS, "N", 0, "Of each thread; storm: threads that each starts; handler: signals", 0},
+    {"rounds", KEY_ROUNDS, "N", 0, "Of each thread; storm: threads that each starts; handler: signals; chain: blocks",
+     0},
     {"fifo", KEY_FIFO, "PRIORITY", 0, "handler: its thread is a SCHED_FIFO one", 0},
     {"timeout", KEY_TIMEOUT, "S", 0, "Give up after that many seconds (default 120)", 0},
     {0}};
@@ -65,7 +68,7 @@ static error_t parse(int key, char *value, struct argp_state *state)
         break;
     case ARGP_KEY_END:
         if (measure == NULL)
-            argp_error(state, "name a measure: idle, storm or handler");
+            argp_error(state, "name a measure: chain, idle, storm or handler");
         break;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -75,7 +78,7 @@ static error_t parse(int key, char *value, struct argp_state *state)
 
 int main(int argc, char **argv)
 {
-    static const struct argp argp = {.options = option_table, .parser = parse, .args_doc = "idle|storm|handler"};
+    static const struct argp argp = {.options = option_table, .parser = parse, .args_doc = "chain|idle|storm|handler"};
 
     argp_parse(&argp, argc, argv, 0, NULL, NULL);
     struct variants_options options = measure->by_default;

@@ -11,12 +11,14 @@
 struct variants_options {
     unsigned threads;
     unsigned blocks;   /* that each thread takes at once */
-    unsigned rounds;   /* idle: how often each does; storm: threads that each starter starts; handler: signals */
+    unsigned rounds;   /* idle: how often each does; storm: threads that each starter starts; handler: signals;
+                        chain: blocks */
     unsigned rate_hz;  /* handler: of the signals */
     unsigned priority; /* handler: SCHED_FIFO; 0: as all threads */
 };
 
 /* Each prints its figures as key=value pairs, without a line's end. */
+void variants_chain(const struct variants_options *options);
 void variants_idle(const struct variants_options *options);
 void variants_storm(const struct variants_options *options);
 void variants_handler(const struct variants_options *options);

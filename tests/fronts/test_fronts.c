@@ -621,7 +621,7 @@ TEST(pages_of_an_idle_front_go_back)
             AO_free(AO_malloc(size));
         CHECK(bytes_in_fronts() > 0);
         size_t used = resident_pages();
-        CHECK(used > 10 * 4096 / AOMA_PAGE_BYTES);
+        CHECK(used > 40 * KIB / AOMA_PAGE_BYTES);
         aoma_fronts_drain();
         CHECK(resident_pages() == used); /* it may be in use soon */
         aoma_fronts_drain();

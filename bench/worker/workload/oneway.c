@@ -11,64 +11,23 @@
  * A thread's operations are the blocks that passed through its hands, so the figure is wall time per block and pair of
  * threads. It includes the ring, which is the same for all allocators.
  */
-#include "harness.h"
+#include "ring.h"
 
-#define RING_BLOCKS 1024u
 #define ONEWAY_STEP 256u
 
-/*
- * head and tail count up for ever. Each side keeps a copy of the
- * other's counter, and looks again only when it seems stuck.
- */
-struct ring {
-    _Alignas(BENCH_APART_BYTES) atomic_uint tail; /* written by the allocating side */
-    unsigned head_seen;
-    _Alignas(BENCH_APART_BYTES) atomic_uint head; /* written by the freeing side */
-    unsigned tail_seen;
-    _Alignas(BENCH_APART_BYTES) void *blocks[RING_BLOCKS];
-};
-
-static struct ring rings[BENCH_MAX_THREADS];
-
-static bool push(struct ring *ring, void *block)
-{
-    unsigned tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
-    if (tail - ring->head_seen == RING_BLOCKS) {
-        /* acquire: pairs with pop's release, the place must have been read before it is written again. */
-        ring->head_seen = atomic_load_explicit(&ring->head, memory_order_acquire);
-        if (tail - ring->head_seen == RING_BLOCKS)
-            return false;
-    }
-    ring->blocks[tail % RING_BLOCKS] = block;
-    atomic_store_explicit(&ring->tail, tail + 1, memory_order_release);
-    return true;
-}
-
-static void *pop(struct ring *ring)
-{
-    unsigned head = atomic_load_explicit(&ring->head, memory_order_relaxed);
-    if (ring->tail_seen == head) {
-        /* acquire: pairs with push's release, which publishes the place and the block's content. */
-        ring->tail_seen = atomic_load_explicit(&ring->tail, memory_order_acquire);
-        if (ring->tail_seen == head)
-            return NULL;
-    }
-    void *block = ring->blocks[head % RING_BLOCKS];
-    atomic_store_explicit(&ring->head, head + 1, memory_order_release);
-    return block;
-}
+static struct bench_ring rings[BENCH_MAX_THREADS];
 
 static bool stopping(void)
 {
     return atomic_load_explicit(&bench_stopping, memory_order_relaxed);
 }
 
-static uint64_t produce(struct ring *ring, uint64_t ops)
+static uint64_t produce(struct bench_ring *ring, uint64_t ops)
 {
     for (uint64_t i = 0; i < ops; i++) {
         void *block = bench_take(64);
         bench_touch(block);
-        while (!push(ring, block)) {
+        while (!bench_ring_push(ring, block)) {
             if (stopping()) {
                 bench_free(block);
                 return i;
@@ -85,11 +44,11 @@ static void consume_block(void *block)
     bench_free(block);
 }
 
-static uint64_t consume(struct ring *ring, uint64_t ops)
+static uint64_t consume(struct bench_ring *ring, uint64_t ops)
 {
     for (uint64_t i = 0; i < ops; i++) {
         void *block;
-        while ((block = pop(ring)) == NULL) {
+        while ((block = bench_ring_pop(ring)) == NULL) {
             if (stopping())
                 return i;
             bench_yield();
@@ -99,14 +58,14 @@ static uint64_t consume(struct ring *ring, uint64_t ops)
     return ops;
 }
 
-static struct ring *ring_of(const struct bench_thread *thread)
+static struct bench_ring *ring_of(const struct bench_thread *thread)
 {
     return &rings[thread->index / 2];
 }
 
 static uint64_t step(struct bench_thread *thread, uint64_t ops)
 {
-    struct ring *ring = ring_of(thread);
+    struct bench_ring *ring = ring_of(thread);
     if (thread->threads == 1)
         return consume(ring, produce(ring, ops));
     return thread->index % 2 == 0 ? produce(ring, ops) : consume(ring, ops);
@@ -117,7 +76,7 @@ static void leave(struct bench_thread *thread)
 {
     void *block;
     if (thread->index % 2 == 0)
-        while ((block = pop(ring_of(thread))) != NULL)
+        while ((block = bench_ring_pop(ring_of(thread))) != NULL)
             consume_block(block);
 }
 
