@@ -377,14 +377,17 @@ static AOMA_NOINLINE void give_pages_back(struct aoma_front *front)
         (void)aoma_os_purge(mapping + AOMA_PAGE_BYTES, PAGED_BYTES);
 }
 
-/* Behind the barrier, when it was empty before. An owner that was in the middle of something may have pushed since. */
+/*
+ * Behind the barrier, where what is quiet stays so. An owner that was in the middle of something may have pushed since:
+ * the look at the tops comes after the one at the claims, whose acquire pairs with their ends.
+ */
 static AOMA_NOINLINE void let_rest(struct aoma_front *front)
 {
-    bool quiet = is_empty(front);
+    bool quiet = true;
 
     for (unsigned i = 0; i < AOMA_FRONT_STACKS; i++)
         quiet = quiet && aoma_front_is_quiet(front, i);
-    if (quiet)
+    if (quiet && is_empty(front))
         give_pages_back(front);
 }
 

@@ -181,10 +181,6 @@ bool aoma_fronts_drain(void);
 /* The same, and the pages of all fronts that stay empty meanwhile. */
 bool aoma_fronts_give_all_back(void);
 
-/* Fronts that are detached at once, so that one membarrier does for all. What a thread that dies there takes with it
- * is of so many fronts at most. */
-#define AOMA_FRONTS_AT_ONCE 8u
-
 /*
  * The same when the heap has grown by 1/32 since the last time. A block that is cached keeps its run from being empty:
  * when a program changes to other sizes, what lies in the fronts is memory of many runs that the new sizes cannot have.

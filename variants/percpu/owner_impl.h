@@ -10,6 +10,7 @@
 
 #define AOMA_VARIANT_NAME "percpu"
 #define AOMA_FRONT_HEAD_BYTES 0
+#define AOMA_FRONTS_AT_ONCE 1u /* CPUs are few, and each is missed while its front is away */
 
 AOMA_INLINE bool aoma_fronts_exist(void)
 {

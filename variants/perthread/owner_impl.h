@@ -10,6 +10,7 @@
 
 #define AOMA_VARIANT_NAME "perthread"
 #define AOMA_FRONT_HEAD_BYTES sizeof(struct aoma_thread_head)
+#define AOMA_FRONTS_AT_ONCE 8u
 
 /* Heaps that threads are spread over. */
 #define AOMA_THREAD_HEAPS 64u
