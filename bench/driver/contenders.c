@@ -152,5 +152,5 @@ void bench_contender_add_all(struct bench_plan *plan)
 void bench_contender_list(FILE *out)
 {
     for (size_t i = 0; i < KNOWN; i++)
-        fprintf(out, "  %-12s%s\n", known[i].name, known[i].summary);
+        fprintf(out, "  %-15s%s\n", known[i].name, known[i].summary);
 }

@@ -110,7 +110,7 @@ static void list(void)
 {
     puts("Workloads:");
     for (int i = 0; i < BENCH_WORKLOADS; i++)
-        printf("  %-12s%s\n", bench_catalog[i].name, bench_catalog[i].summary);
+        printf("  %-15s%s\n", bench_catalog[i].name, bench_catalog[i].summary);
     puts("Allocators:");
     bench_contender_list(stdout);
     exit(EXIT_SUCCESS);

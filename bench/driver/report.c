@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #define LABEL_COLUMNS 22
-#define VALUE_COLUMNS 11
+#define VALUE_COLUMNS 12
 
 static void print_value(FILE *out, double value, int decimals)
 {

@@ -11,7 +11,7 @@
  * or that something came between. Then they have changed nothing, and callers must have another way.
  *
  *   AOMA_VARIANT_NAME                             the name of the folder
- *   AOMA_FRONTS_AT_ONCE                           so many fronts are detached at once, for one membarrier; a thread that
+ *   AOMA_FRONTS_AT_ONCE                           fronts that are detached at once, for one membarrier; a thread that
  *                                                 dies there takes as many with it
  *   AOMA_FRONT_HEAD_BYTES                         zeroed memory before each front for its owner, whole cache lines
  *   unsigned aoma_number(void)                    below AOMA_NUMBERS: the heap for the caller, a hint
