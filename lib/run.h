@@ -283,7 +283,7 @@ AOMA_INLINE bool aoma_run_holds(const struct aoma_run *run, uintptr_t address, s
  */
 #if AOMA_CHECKS_FREES || UINTPTR_MAX == 0xffffffffu
 #define AOMA_RUN_HINTS_EXACT 0
-#define AOMA_RUN_HINTS_SHIFT 12
+#define AOMA_RUN_HINTS_SHIFT 16 /* of 512 MiB */
 #else
 #define AOMA_RUN_HINTS_EXACT 1
 #define AOMA_HINT_TAG_BITS (64 - AOMA_ADDRESS_BITS)
