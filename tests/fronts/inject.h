@@ -5,7 +5,7 @@
 #ifndef AOMALLOC_TEST_FRONTS_INJECT_H
 #define AOMALLOC_TEST_FRONTS_INJECT_H
 
-enum inject_window { busy, making, detached, emptying, emptied, INJECT_WINDOWS };
+enum inject_window { busy, making, detached, emptying, resting, emptied, INJECT_WINDOWS };
 
 /* NULL: as in production. */
 extern unsigned (*inject_number)(unsigned number);

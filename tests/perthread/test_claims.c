@@ -448,6 +448,58 @@ TEST(stack_that_a_stopped_thread_is_in_the_middle_of_stays)
     assert_accounted(0);
 }
 
+static void **first_free_slot(struct aoma_front *front)
+{
+    return (void **)(void *)front + front->stack[class_used()].top;
+}
+
+/* The thread has looked at who empties its front, and is going to store the top. */
+static bool stop_if_slot_is_written(void)
+{
+    return !*first_free_slot(aoma_thread_front) || stop_if_claimed();
+}
+
+static void *be_stopped_in_a_push(void *argument)
+{
+    fill(BYTES);
+    void *block = AO_malloc(BYTES);
+    aoma_fronts_drain();
+    *first_free_slot(aoma_thread_front) = NULL;
+    step_with(stop_if_slot_is_written);
+    step_on();
+    AO_free(block);
+    step_off();
+    step_with(NULL);
+    for (unsigned i = 0; i < 3; i++)
+        AO_free(AO_malloc(BYTES));
+    return argument;
+}
+
+static void let_it_end(enum inject_window window)
+{
+    if (window != resting)
+        return;
+    inject_window = NULL;
+    atomic_store(&go_on, true);
+    while (is_claimed(atomic_load(&stopped), class_used()))
+        sched_yield();
+}
+
+/* The thread ends its push after its claim was seen: what it pushed must be seen, too. */
+TEST(pages_stay_when_a_push_ends_meanwhile)
+{
+    pthread_t thread;
+
+    require_steps();
+    CHECK(pthread_create(&thread, NULL, be_stopped_in_a_push, NULL) == 0);
+    while (!atomic_load(&stopped))
+        sched_yield();
+    inject_window = let_it_end;
+    aoma_fronts_drain();
+    CHECK(!inject_window && pthread_join(thread, NULL) == 0);
+    assert_accounted(0);
+}
+
 static bool end_if_claimed(void)
 {
     if (!is_claimed(aoma_thread_front, class_used()))

@@ -387,6 +387,7 @@ static AOMA_NOINLINE void let_rest(struct aoma_front *front)
 
     for (unsigned i = 0; i < AOMA_FRONT_STACKS; i++)
         quiet = quiet && aoma_front_is_quiet(front, i);
+    AOMA_INJECT(resting);
     if (quiet && is_empty(front))
         give_pages_back(front);
 }

@@ -17,6 +17,7 @@
  *   making     a front is made but not attached
  *   detached   a front was detached; sections may still be under way on it
  *   emptying   none is any more
+ *   resting    an empty one may be idle: claims were looked at, tops will be
  *   emptied    before it is attached again
  */
 #define AOMA_INJECT(window) ((void)0)
