@@ -85,6 +85,7 @@ TEST(realloc_keeps_content)
 TEST(realloc_keeps_content_with_mmap)
 {
     require_shortening_mremap();
+    test_require_mremap();
     AO_malloc_enable_mmap();
     grow_and_shrink(16, 2 * MIB, 5, 4);
     grow_and_shrink(16, 8 * MIB, 17, 1);

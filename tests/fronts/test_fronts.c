@@ -593,12 +593,17 @@ TEST(fronts_serve_again_after_they_were_emptied)
     CHECK(bytes_in_fronts() > 0);
 }
 
+static size_t front_bytes(void)
+{
+    return AOMA_FRONT_HEAD_BYTES + (AOMA_FRONT_FIRST_SLOT + AOMA_FRONT_SLOTS) * sizeof(void *);
+}
+
 /* Of the fronts' slots. */
 static size_t resident_pages(void)
 {
     static unsigned char resident[64];
     const size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    const size_t bytes = AOMA_FRONT_HEAD_BYTES + (AOMA_FRONT_FIRST_SLOT + AOMA_FRONT_SLOTS) * sizeof(void *);
+    const size_t bytes = front_bytes();
     size_t count = 0;
 
     CHECK(bytes / page < sizeof(resident));
@@ -616,12 +621,14 @@ static size_t resident_pages(void)
 TEST(pages_of_an_idle_front_go_back)
 {
     require_fronts();
+    if (front_bytes() <= AOMA_PAGE_BYTES)
+        test_skip("a front has no whole page behind its first");
     for (unsigned round = 0; round < 3; round++) {
         for (size_t size = 16; size <= 8192; size += 16)
             AO_free(AO_malloc(size));
         CHECK(bytes_in_fronts() > 0);
         size_t used = resident_pages();
-        CHECK(used > 40 * KIB / AOMA_PAGE_BYTES);
+        CHECK(used > 5 * KIB * sizeof(void *) / AOMA_PAGE_BYTES); /* a third of the slots */
         aoma_fronts_drain();
         CHECK(resident_pages() == used); /* it may be in use soon */
         aoma_fronts_drain();

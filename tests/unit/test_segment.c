@@ -741,7 +741,7 @@ TEST(scattered_idle_memory_does_not_have_the_rest_purged)
     size_t round = (aoma_source_mapped_bytes() + AOMA_IDLE_BYTES) / (RUN_CHUNKS * AOMA_CHUNK_BYTES) + 1;
     for (size_t i = 0; i < ROUNDS * round; i++) {
         struct aoma_run *run = must_take(RUN_CHUNKS);
-        aoma_idle_note_served(100 * RUN_CHUNKS * AOMA_CHUNK_BYTES); /* of small blocks, again and again */
+        aoma_idle_note_served(AOMA_CHUNK_BYTES * RUN_CHUNKS * 100); /* of small blocks, again and again */
         give_run(run, RUN_CHUNKS);
         aoma_segment_purge_if_due(segment_of(run));
         if (i == ROUNDS / 2 * round) {
