@@ -39,7 +39,6 @@ SHOWN = [1, 4, 16, 64, 256]
 FAR_OFF, MOVING = 1.5, 1.05 # ratios
 
 
-
 def read_counts(path):
     """(way, workload, CPUs) -> count -> per operation; calls do not overlap."""
     with open(path, newline='', encoding='ascii') as file:

@@ -364,6 +364,17 @@ static bool drain_here(void)
     return false;
 }
 
+/* Whoever comes by between its steps; what the front has then must be there to be used. */
+static void push_in_steps(void *block)
+{
+    step_on();
+    AO_free(block);
+    step_off();
+    step_with(NULL);
+    for (unsigned i = 0; i < 3; i++)
+        AO_free(AO_malloc(BYTES));
+}
+
 /* The front is empty, and was not when it was emptied last: idle, but for the push that is under way. */
 TEST(pages_of_a_front_in_use_stay)
 {
@@ -374,12 +385,7 @@ TEST(pages_of_a_front_in_use_stay)
         aoma_fronts_drain();
         CHECK(cached(aoma_thread_front, BYTES) == 0 && aoma_hint_get(&aoma_thread_front->touched));
         arm(drain_here);
-        step_on();
-        AO_free(block);
-        step_off();
-        step_with(NULL);
-        for (unsigned i = 0; i < 3; i++)
-            AO_free(AO_malloc(BYTES));
+        push_in_steps(block);
         CHECK(blocks_out() == 0);
     }
     CHECK(found_claimed >= 4);
@@ -417,9 +423,9 @@ static void *be_stopped(void *argument)
     return NULL;
 }
 
-static struct aoma_front *stop_one(pthread_t *thread)
+static struct aoma_front *stop_one(pthread_t *thread, void *(*run)(void *argument))
 {
-    CHECK(pthread_create(thread, NULL, be_stopped, NULL) == 0);
+    CHECK(pthread_create(thread, NULL, run, NULL) == 0);
     while (!atomic_load(&stopped))
         sched_yield();
     return atomic_load(&stopped);
@@ -441,7 +447,7 @@ TEST(stack_that_a_stopped_thread_is_in_the_middle_of_stays)
     pthread_t thread;
 
     require_steps();
-    struct aoma_front *front = stop_one(&thread);
+    struct aoma_front *front = stop_one(&thread, be_stopped);
     assert_emptied_but_for_one(front);
     atomic_store(&go_on, true);
     CHECK(pthread_join(thread, NULL) == 0);
@@ -466,12 +472,7 @@ static void *be_stopped_in_a_push(void *argument)
     aoma_fronts_drain();
     *first_free_slot(aoma_thread_front) = NULL;
     step_with(stop_if_slot_is_written);
-    step_on();
-    AO_free(block);
-    step_off();
-    step_with(NULL);
-    for (unsigned i = 0; i < 3; i++)
-        AO_free(AO_malloc(BYTES));
+    push_in_steps(block);
     return argument;
 }
 
@@ -491,9 +492,7 @@ TEST(pages_stay_when_a_push_ends_meanwhile)
     pthread_t thread;
 
     require_steps();
-    CHECK(pthread_create(&thread, NULL, be_stopped_in_a_push, NULL) == 0);
-    while (!atomic_load(&stopped))
-        sched_yield();
+    (void)stop_one(&thread, be_stopped_in_a_push);
     inject_window = let_it_end;
     aoma_fronts_drain();
     CHECK(!inject_window && pthread_join(thread, NULL) == 0);
@@ -557,7 +556,7 @@ TEST(child_without_the_thread_that_was_in_the_middle)
     pthread_t thread;
 
     require_steps();
-    struct aoma_front *front = stop_one(&thread);
+    struct aoma_front *front = stop_one(&thread, be_stopped);
     pid_t child = fork();
     if (child == 0) {
         alarm(CHILD_SECONDS_MAX);

@@ -1208,6 +1208,42 @@ TEST(a_late_take_gives_back_what_the_next_run_lost_to_it)
     interleave(take_stale, make_next, check_next_is_whole);
 }
 
+/* ---- hints ---- */
+
+/* Whether the hint is of the chunk, and says what was said of it. */
+static bool tells(uintptr_t hint, const struct aoma_run *run, uintptr_t chunk, unsigned class)
+{
+    return aoma_hint_is_exact(hint, (void *)(chunk + 112)) && aoma_hinted_run(hint) == run &&
+           aoma_hinted_class(hint) == class;
+}
+
+/* Where pointers are believed. Of all chunks that share a place in the table a hint is of one. */
+TEST(an_exact_hint_is_of_its_chunk_alone)
+{
+    if (!AOMA_RUN_HINTS_EXACT)
+        test_skip("hints are exact with checks=none on 64-bit hosts only");
+    only_group();
+    uintptr_t apart = (uintptr_t)AOMA_RUN_HINTS << AOMA_CHUNK_SHIFT;
+    uintptr_t end = (uintptr_t)1 << (UINTPTR_MAX > UINT32_MAX ? AOMA_ADDRESS_BITS : 31);
+    struct aoma_run *run = make(5, AOMA_RUN_NORMAL);
+    uintptr_t chunks[] = {base_of(run), apart, end / 2, end - 2 * apart};
+
+    for (unsigned i = 0; i < sizeof(chunks) / sizeof(chunks[0]); i++) {
+        uintptr_t hint = aoma_hint_of(run, chunks[i], 5 * i);
+        CHECK(tells(hint, run, chunks[i], 5 * i));
+        for (uintptr_t other = chunks[i] % apart; other < end; other += apart) {
+            if (other != chunks[i])
+                CHECK(!aoma_hint_is_exact(hint, (void *)other));
+        }
+    }
+    CHECK(!aoma_hint_is_exact(0, NULL));
+    CHECK(!aoma_hint_is_exact(aoma_hint_of(run, end - apart, 5), (void *)(end - apart))); /* goes by the page map */
+    CHECK(!aoma_hint_is_exact(aoma_hint_of(run, end - apart, 5), NULL));
+    CHECK(!aoma_hint_is_exact(0, (void *)(end - apart)));
+    CHECK(tells(aoma_ptr_load_acquire(aoma_run_hint(base_of(run))), run, base_of(run), 5));
+    aoma_run_retire(run);
+}
+
 /* ---- the word remembered for free ---- */
 
 /* Whatever is remembered, the bit that is set is the block's. */
@@ -1247,40 +1283,6 @@ static void assert_giving_twice_aborts(void *block)
     snprintf(line, sizeof line, "aomalloc: " GIVER "(0x%" PRIxPTR "): not in use: freed already or never handed out",
              (uintptr_t)block);
     assert_aborts(give_twice, block, line);
-}
-
-/* Whether the hint is of the chunk, and says what was said of it. */
-static bool tells(uintptr_t hint, const struct aoma_run *run, uintptr_t chunk, unsigned class)
-{
-    return aoma_hint_is_exact(hint, (void *)(chunk + 112)) && aoma_hinted_run(hint) == run &&
-           aoma_hinted_class(hint) == class;
-}
-
-/* Where pointers are believed. Of all chunks that share a place in the table a hint is of one. */
-TEST(an_exact_hint_is_of_its_chunk_alone)
-{
-    if (!AOMA_RUN_HINTS_EXACT)
-        test_skip("hints are exact with checks=none on 64-bit hosts only");
-    only_group();
-    uintptr_t apart = (uintptr_t)AOMA_RUN_HINTS << AOMA_CHUNK_SHIFT;
-    uintptr_t end = (uintptr_t)1 << (UINTPTR_MAX > UINT32_MAX ? AOMA_ADDRESS_BITS : 31);
-    struct aoma_run *run = make(5, AOMA_RUN_NORMAL);
-    uintptr_t chunks[] = {base_of(run), apart, end / 2, end - 2 * apart};
-
-    for (unsigned i = 0; i < sizeof(chunks) / sizeof(chunks[0]); i++) {
-        uintptr_t hint = aoma_hint_of(run, chunks[i], 5 * i);
-        CHECK(tells(hint, run, chunks[i], 5 * i));
-        for (uintptr_t other = chunks[i] % apart; other < end; other += apart) {
-            if (other != chunks[i])
-                CHECK(!aoma_hint_is_exact(hint, (void *)other));
-        }
-    }
-    CHECK(!aoma_hint_is_exact(0, NULL));
-    CHECK(!aoma_hint_is_exact(aoma_hint_of(run, end - apart, 5), (void *)(end - apart))); /* goes by the page map */
-    CHECK(!aoma_hint_is_exact(aoma_hint_of(run, end - apart, 5), NULL));
-    CHECK(!aoma_hint_is_exact(0, (void *)(end - apart)));
-    CHECK(tells(aoma_ptr_load_acquire(aoma_run_hint(base_of(run))), run, base_of(run), 5));
-    aoma_run_retire(run);
 }
 
 TEST(giving_twice_aborts)
