@@ -38,30 +38,34 @@ suite_build() {
     suite_configure "$dir" "$@" && ninja -C "$dir"
 }
 
-# "passed failed skipped" of the test log that meson wrote last.
+# "passed failed skipped" of the test log that meson wrote last, then the failed ones by name, with their cases.
 suite_count() {
     python3 - "$1" <<'EOF'
-import glob, json, os, sys
+import glob, json, os, re, sys
 
 logs = glob.glob(os.path.join(sys.argv[1], 'meson-logs', 'testlog*.json'))
-results = []
+results = failed = []
 if logs:
     with open(max(logs, key=os.path.getmtime), encoding='utf-8') as log:
-        results = [json.loads(line)['result'] for line in log]
+        tests = [json.loads(line) for line in log]
+    results = [test['result'] for test in tests]
+    failed = [test['name'].partition(':')[2].replace(' / ', '/')
+              + ''.join(f'({case})' for case in sorted(set(re.findall(r'FAILED  \] (\w+)$', test['stdout'], re.M))))
+              for test in tests if test['result'] not in ('OK', 'EXPECTEDFAIL', 'SKIP')]
 passed = sum(result in ('OK', 'EXPECTEDFAIL') for result in results)
 skipped = results.count('SKIP')
-print(passed, len(results) - passed - skipped, skipped)
+print(passed, len(failed), skipped, *failed)
 EOF
 }
 
 # suite_test NAME DIR ARGUMENT...: meson test; its single tests are counted.
 suite_test() {
-    local name=$1 dir=$2 status=0 passed failed skipped
+    local name=$1 dir=$2 status=0 passed failed skipped names
     shift 2
     echo "==> $name"
     rm -f "$dir"/meson-logs/testlog*.json
     meson test -C "$dir" --print-errorlogs "$@" || status=$?
-    read -r passed failed skipped < <(suite_count "$dir")
+    read -r passed failed skipped names < <(suite_count "$dir")
     if [ "$status" -ne 0 ] && [ "$failed" -eq 0 ]; then
         failed=1
     fi
@@ -69,7 +73,7 @@ suite_test() {
     suite_failed=$((suite_failed + failed))
     suite_skipped=$((suite_skipped + skipped))
     if [ "$failed" -ne 0 ]; then
-        suite_failures+=("$name: $failed")
+        suite_failures+=("$name: $failed: $names")
     fi
 }
 

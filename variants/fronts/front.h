@@ -62,6 +62,7 @@ struct aoma_front_stack {
 struct aoma_front {
     struct aoma_front_stack stack[AOMA_FRONT_STACKS];
     struct aoma_hint touched; /* not 0: pages of its slots may have been written to; for who has detached it */
+    void *below;              /* the first slot; never a block: what a pop reads ahead is not what others write */
 };
 
 #define AOMA_FRONT_FIRST_SLOT (sizeof(struct aoma_front) / sizeof(void *))
