@@ -27,6 +27,12 @@ import sys
 import bench_programs
 import compare_variants
 
+try:
+    from scipy import optimize, stats
+except ImportError:
+    sys.exit(f'cost_model.py: needs scipy, which {sys.executable} does not have. With Debian: apt-get install '
+             'python3-scipy, and /usr/bin/python3 tools/cost_model.py')
+
 WAYS = compare_variants.WAYS
 TITLE = 'millions of operations per second, all CPUs together, by number of CPUs'
 UNTOUCHED = {'pair', 'batch'} # these never write to a block
@@ -86,13 +92,12 @@ class Model:
         self.workload_out = {row: self.fit([other for other in fitted if other[1] != row[1]]) for row in self.cells}
 
     def slope(self):
-        over, under = 0.0, 0.0
+        rmws, times = [], [] # as deviations from the workload's mean
         for workload in {workload for _, workload in self.rows}:
             points = [(self.counts[(*row, 1)]['rmw'], self.times[(*row, 1)]) for row in self.rows if row[1] == workload]
-            means = [statistics.mean(values) for values in zip(*points)]
-            over += sum((rmw - means[0]) * (ns - means[1]) for rmw, ns in points)
-            under += sum((rmw - means[0]) ** 2 for rmw, _ in points)
-        return max(over / under, 0.0) if under else 0.0
+            for values, all_values in zip(zip(*points), (rmws, times)):
+                all_values += [value - statistics.mean(values) for value in values]
+        return max(stats.linregress(rmws, times).slope, 0.0) if any(rmws) else 0.0
 
     def parts(self, row, n, constants):
         """flow, line"""
@@ -105,7 +110,7 @@ class Model:
         return (alone + x * count['moved'] + y * blocks) / sides, n / sides * x * count['hottest']
 
     def at(self, row, n, constants=None):
-        return max(self.parts(row, n, constants or self.constants))
+        return max(self.parts(row, n, self.constants if constants is None else constants))
 
     def is_bound(self, row, n):
         flow, line = self.parts(row, n, self.constants)
@@ -115,20 +120,10 @@ class Model:
         return self.at(row, 2, constants) / self.times[(*row, 2)]
 
     def fit(self, rows):
-        """By steps that are halved when none helps."""
-        def badness(constants):
-            return sum(math.log(self.ratio(row, constants)) ** 2 for row in rows)
+        def residuals(constants):
+            return [math.log(self.ratio(row, constants)) for row in rows]
 
-        best, step = (40.0, 20.0), 16.0
-        while step > 0.01:
-            near = [(max(best[0] + step * i, 0.0), max(best[1] + step * k, 0.0))
-                    for i in (-1, 0, 1) for k in (-1, 0, 1)]
-            lowest = min(near, key=badness)
-            if badness(lowest) < badness(best):
-                best = lowest
-            else:
-                step /= 2
-        return best
+        return tuple(optimize.least_squares(residuals, (40.0, 20.0), bounds=(0, math.inf)).x)
 
     def numbers(self):
         return sorted({n for _, _, n in self.counts})

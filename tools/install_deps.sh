@@ -6,7 +6,7 @@
 # Does nothing where all is there. On systems without apt-get it names what is missing and fails.
 set -euo pipefail
 PATH=$PATH:/usr/sbin:/sbin
-groups='build test model fuzz example programs bench lint build32 test32 cross-PROCESSOR vm'
+groups='build test model fuzz example programs bench model-costs lint build32 test32 cross-PROCESSOR vm'
 
 # The one place that says what is needed. A line per need: Debian packages, the first that exists is taken, then how to
 # tell that the need is met already, whoever installed it:
@@ -64,6 +64,9 @@ needs_of() {
         echo 'libtcmalloc-minimal4|libtcmalloc-minimal4t64   library libtcmalloc_minimal.so'
         echo 'gnuplot-nox                                    command gnuplot'
         echo 'valgrind                                       command valgrind'
+        ;;
+    model-costs) # tools/cost_model.py
+        echo 'python3-scipy                                  file    /usr/lib/python3/dist-packages/scipy/__init__.py'
         ;;
     lint)
         echo 'git                                            command git'
