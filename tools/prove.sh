@@ -14,7 +14,8 @@ only if nothing failed. In full it takes a day on one core; AOMALLOC_TEST_SEED r
 
   --list           the proofs
   --some           samples, more than in the test suite
-  --each           each boundary with one of the things to try there, of long calls samples: takes an hour or two
+  --each           each boundary with one of the things to try there; of calls of more than 8000 instructions threads
+                   stop and forks happen at one in 16: takes some hours
   --variant V      tests of this variant only
   --markdown FILE  replaces the table in FILE by the counts that the runs printed, also those of earlier runs that are
                    still in the folder

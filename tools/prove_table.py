@@ -21,7 +21,7 @@ def rows_of(folder, kind):
         for line in log.read_text(encoding='utf-8', errors='replace').splitlines():
             if line.startswith(kind + ': '):
                 pairs = dict(pair.split('=', 1) for pair in line.split()[1:])
-                yield {'variant': log.stem.rpartition('-')[2], **pairs}
+                yield {'variant': log.stem.rpartition('-')[2], 'threads': '1', **pairs}
 
 
 def number(row, key):
@@ -42,12 +42,13 @@ def grouped(rows, keys):
 
 
 def summary(covered):
-    for (proof, variant, way, extent), rows in grouped(covered, ('proof', 'variant', 'way', 'extent')).items():
+    keys = 'proof', 'threads', 'variant', 'way', 'extent'
+    for (proof, threads, variant, way, extent), rows in sorted(grouped(covered, keys).items()):
         sums = [sum(number(row, key) for row in rows)
                 for key in ('instructions', 'in_sections', 'boundaries', 'runs', 'handlers', 'pairs')]
         most = [max(number(row, key) for row in rows) for key in ('missing_blocks', 'missing_chunks')]
         states = len({(row['call'], row['state']) for row in rows})
-        yield (proof, variant, way, extent, states, *sums, *most)
+        yield (proof + (', two' if threads == '2' else ''), variant, way, extent, states, *sums, *most)
 
 
 def by_state(covered):

@@ -21,7 +21,7 @@
 /* Where more than so many instructions are left in a copy, one in so many is counted to the end. */
 enum { COUNTED_MAX = 500, COUNTED_ONE_IN = 64, EXIT_NOT_HIT = 98 };
 
-/* A longer call is not among a few: its steps alone take more time than all else. */
+/* A longer call is not among a few: its steps alone take more time than all else. Most are in loops there. */
 enum { STEPS_OF_LONG_MIN = 8000 };
 
 struct boundary_tally *tally;
@@ -31,6 +31,8 @@ static const struct boundary_plan *plan;
 static bool in_copy;
 static unsigned long position, own_steps;
 static struct breakpoints *breakpoints;
+
+static unsigned thinned; /* the plan's one_in_long, where that is what is tried; else 1 */
 
 static const char *const extent_names[] = {"few", "some", "each", "all"};
 
@@ -46,17 +48,14 @@ enum boundary_extent boundary_extent(void)
     test_fail(__FILE__, __LINE__, "AOMALLOC_TEST_BOUNDARIES is neither few, some, each nor all");
 }
 
-/* Of the state at hand. */
-static enum boundary_extent extent_here(void)
-{
-    enum boundary_extent extent = boundary_extent();
-
-    return extent == BOUNDARY_EACH && tally->boundaries > STEPS_OF_LONG_MIN ? BOUNDARY_SOME : extent;
-}
-
 const char *boundary_extent_name(void)
 {
-    return extent_names[extent_here()];
+    static char name[32];
+
+    if (thinned <= 1)
+        return extent_names[boundary_extent()];
+    snprintf(name, sizeof name, "1_in_%u", thinned);
+    return name;
 }
 
 static void *share(size_t bytes)
@@ -198,11 +197,12 @@ static bool is_chosen(void)
 {
     if (plan->whole_sections && breakpoints->about_section[position])
         return true;
-    switch (extent_here()) {
+    unsigned long turn = position + test_seed();
+    switch (boundary_extent()) {
     case BOUNDARY_ALL:
         return true;
     case BOUNDARY_EACH:
-        return plan->samples && (plan->ways == 0 || (position + test_seed()) % plan->ways == plan->way);
+        return plan->samples && turn % thinned == 0 && turn / thinned % plan->ways == plan->way;
     default:
         return rng_below(&boundary_rng, tally->boundaries) < test_times(plan->samples);
     }
@@ -298,6 +298,8 @@ void boundary_each(const struct boundary_plan *wanted)
 
     plan = wanted;
     tally->what = plan->what;
+    bool is_long = !plan->with_breakpoints && tally->boundaries > STEPS_OF_LONG_MIN;
+    thinned = is_long && boundary_extent() == BOUNDARY_EACH ? plan->one_in_long : 1;
     fflush(NULL);
     child_run(run_plan, NULL, CHILD_STDERR_SHARED, &ended);
     if (ended.status != 0)

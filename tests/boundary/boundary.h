@@ -20,8 +20,8 @@
 
 /*
  * How much is tried, from AOMALLOC_TEST_BOUNDARIES. few, the default: samples, in calls that are not long. some, also
- * if AOMALLOC_TEST_LONG=1: samples in all states. each: every boundary, with one of the things that are done there; of
- * long calls samples. all: every boundary with everything.
+ * if AOMALLOC_TEST_LONG=1: samples in all states. each: every boundary, with one of the things that are done there,
+ * or of long calls one in so many. all: every boundary with everything.
  */
 enum boundary_extent { BOUNDARY_FEW, BOUNDARY_SOME, BOUNDARY_EACH, BOUNDARY_ALL };
 enum boundary_extent boundary_extent(void);
@@ -47,7 +47,8 @@ struct boundary_plan {
     const struct state *state;
     const char *what;      /* is done there, for messages */
     unsigned samples;      /* of the boundaries, about, unless all are meant */
-    unsigned ways, way;    /* this is one of so many things to do there, which take turns; 0: the only one */
+    unsigned ways, way;    /* this is one of so many things to do there, which take turns */
+    unsigned one_in_long;  /* of the boundaries of long calls, if each is meant */
     void (*at)(void);      /* in the copy, right there, as a handler */
     void (*after)(void);   /* in the copy, when the call has returned */
     bool with_breakpoints; /* not by steps */

@@ -15,7 +15,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { OPERATIONS = 1000, SLOTS = 64, SECONDS_MAX = 100, SAMPLES = 2 };
+enum { OPERATIONS = 1000, SLOTS = 64, SECONDS_MAX = 100, SAMPLES = 2, ONE_IN_LONG = 16 };
 
 static _Atomic(void *) slots[SLOTS];
 static struct exchange exchange = {.slots = slots, .slot_count = SLOTS, .min_bytes = CANARY_MIN_BYTES, .doublings = 8};
@@ -46,27 +46,25 @@ static void leave(void)
     _exit(0);
 }
 
+static void fork_at(struct boundary_plan plan)
+{
+    plan.state = current;
+    plan.samples = SAMPLES;
+    plan.ways = 2;
+    plan.one_in_long = ONE_IN_LONG;
+    boundary_each(&plan);
+}
+
 static void fork_in_state(const struct state *state, bool with_breakpoints)
 {
     boundary_begin();
     if (!boundary_is_possible(state))
         return;
     current = state;
-    boundary_each(&(struct boundary_plan){.state = state,
-                                          .what = "a child that goes on",
-                                          .samples = SAMPLES,
-                                          .ways = 2,
-                                          .way = 0,
-                                          .at = work,
-                                          .after = after,
-                                          .with_breakpoints = with_breakpoints});
-    boundary_each(&(struct boundary_plan){.state = state,
-                                          .what = "a child that leaves the call",
-                                          .samples = SAMPLES,
-                                          .ways = 2,
-                                          .way = 1,
-                                          .at = leave,
-                                          .with_breakpoints = with_breakpoints});
+    fork_at((struct boundary_plan){
+        .what = "a child that goes on", .way = 0, .at = work, .after = after, .with_breakpoints = with_breakpoints});
+    fork_at((struct boundary_plan){
+        .what = "a child that leaves the call", .way = 1, .at = leave, .with_breakpoints = with_breakpoints});
     printf("covered: proof=forked extent=%s way=%s call=%s state=%s instructions=%lu boundaries=%lu runs=%lu\n",
            boundary_extent_name(), with_breakpoints ? "breakpoints" : "steps", state->call, state->name,
            tally->boundaries, tally->covered, tally->copies);

@@ -29,7 +29,8 @@ enum {
     SECONDS_MAX = 100,
     SECOND_STEPS_ABOUT = 400,
     SAMPLES = 1,
-    WAYS = 4
+    PAIRS_ONE_IN = 4,
+    ONE_IN_LONG = 16
 };
 
 static _Atomic(void *) slots[SLOTS];
@@ -123,11 +124,6 @@ static void halt(void)
     never_come_back();
 }
 
-static unsigned way(void)
-{
-    return 2 * (threads - 1) + killed;
-}
-
 static void halt_in_state(const struct state *state, bool with_breakpoints)
 {
     boundary_begin();
@@ -138,8 +134,8 @@ static void halt_in_state(const struct state *state, bool with_breakpoints)
         .state = state,
         .what = killed ? "killed" : "frozen",
         .samples = SAMPLES,
-        .ways = WAYS,
-        .way = way(),
+        .ways = threads == 1 ? 1 : PAIRS_ONE_IN,
+        .one_in_long = ONE_IN_LONG,
         .at = halt,
         .with_breakpoints = with_breakpoints,
     });
@@ -150,12 +146,12 @@ static void halt_in_state(const struct state *state, bool with_breakpoints)
            tally->chunks);
 }
 
-/* Of the four ways a state is halted in: of a few one, of some two. Of each, all, in turns. */
+/* Of the four ways that a state is halted in: of a few one, of some two. */
 static bool is_meant(size_t state)
 {
     static const size_t one_in[] = {[BOUNDARY_FEW] = 4, [BOUNDARY_SOME] = 2, [BOUNDARY_EACH] = 1, [BOUNDARY_ALL] = 1};
 
-    return (state + test_seed() + way()) % one_in[boundary_extent()] == 0;
+    return (state + test_seed() + 2 * (threads - 1) + killed) % one_in[boundary_extent()] == 0;
 }
 
 static void halt_in_each_state(unsigned how_many, bool by_killing)

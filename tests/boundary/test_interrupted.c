@@ -207,6 +207,8 @@ static void interrupt_by(const struct handler *handler, unsigned samples, bool w
         .state = current,
         .what = "a handler",
         .samples = samples,
+        .ways = 1,
+        .one_in_long = 1,
         .at = at,
         .after = after,
         .with_breakpoints = with_breakpoints,
