@@ -6,13 +6,23 @@
 
 suite_passed=0 suite_failed=0 suite_skipped=0
 suite_failures=()
+suite_times=() suite_since=0
+
+# suite_clock NAME: how long it has taken since the last.
+suite_clock() {
+    suite_times+=("$((SECONDS - suite_since)) s $1")
+    suite_since=$SECONDS
+}
 
 # suite_step NAME COMMAND...: one pass or failure.
 suite_step() {
     local name=$1
+    local status=0
     shift
     echo "==> $name"
-    if "$@"; then
+    "$@" || status=$?
+    suite_clock "$name"
+    if [ "$status" -eq 0 ]; then
         suite_passed=$((suite_passed + 1))
     else
         suite_failed=$((suite_failed + 1))
@@ -65,6 +75,7 @@ suite_test() {
     echo "==> $name"
     rm -f "$dir"/meson-logs/testlog*.json
     meson test -C "$dir" --print-errorlogs "$@" || status=$?
+    suite_clock "$name"
     read -r passed failed skipped names < <(suite_count "$dir")
     if [ "$status" -ne 0 ] && [ "$failed" -eq 0 ]; then
         failed=1
@@ -97,4 +108,9 @@ suite_list_failures() {
     for failure in "${suite_failures[@]}"; do
         echo "FAILED: $failure"
     done
+}
+
+suite_list_times() {
+    local IFS=,
+    echo "time: ${suite_times[*]}" | sed 's/,/, /g'
 }

@@ -65,6 +65,7 @@ if [ -n "$with_clang" ]; then
         --no-suite model --no-suite perthread "${without_clang[@]}"
 fi
 
+suite_list_times
 suite_list_failures
 echo "$suite_passed passed, $suite_failed failed, $suite_skipped skipped"
 [ "$suite_failed" -eq 0 ]
