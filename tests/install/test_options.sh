@@ -9,7 +9,8 @@ set -eu
 
 configure() {
     rm -rf "$work/build"
-    meson setup "$work/build" "$source_dir" -Dtests=disabled -Dbench=disabled -Dexamples=disabled "$@" >"$work/log" 2>&1
+    meson setup "$work/build" "$source_dir" -Dtests=disabled -Dbench=disabled -Dexamples=disabled -Dman=disabled \
+        -Dpreload=disabled "$@" >"$work/log" 2>&1
 }
 
 refuse() {
