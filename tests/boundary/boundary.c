@@ -30,6 +30,8 @@ struct rng boundary_rng;
 static const struct boundary_plan *plan;
 static bool in_copy;
 static unsigned long position, own_steps;
+static unsigned long always; /* of samples, a position that is one of them */
+static bool was_possible;
 static struct breakpoints *breakpoints;
 
 static unsigned thinned; /* the plan's one_in_long, where that is what is tried; else 1 */
@@ -136,10 +138,20 @@ bool boundary_is_possible(const struct state *state)
 
     fflush(NULL);
     child_run(try_state, &tried, CHILD_STDERR_SHARED, &ended);
-    if (WIFEXITED(ended.status) && WEXITSTATUS(ended.status) == TEST_SKIPPED)
+    if (WIFEXITED(ended.status) && WEXITSTATUS(ended.status) == TEST_SKIPPED) {
+        printf("left out: call=%s state=%s\n", state->call, state->name);
         return false;
+    }
     child_assert_exited(&ended);
+    was_possible = true;
     return true;
+}
+
+void boundary_require_any(void)
+{
+    if (!was_possible)
+        test_skip("none of the states is possible here");
+    was_possible = false;
 }
 
 void boundary_require_own_states(void)
@@ -170,8 +182,11 @@ static void wait_for_copy(pid_t copy)
     int status;
 
     CHECK(copy > 0 && waitpid(copy, &status, 0) == copy);
-    if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_NOT_HIT)
+    if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_NOT_HIT) {
+        tally->not_hit++;
+        CHECK(!plan->whole_sections || !breakpoints->about_section[position]);
         return;
+    }
     tally->copies++;
     tally->covered++;
     if (status == 0)
@@ -204,7 +219,7 @@ static bool is_chosen(void)
     case BOUNDARY_EACH:
         return plan->samples && turn % thinned == 0 && turn / thinned % plan->ways == plan->way;
     default:
-        return rng_below(&boundary_rng, tally->boundaries) < test_times(plan->samples);
+        return position == always || rng_below(&boundary_rng, tally->boundaries) < test_times(plan->samples) - 1;
     }
 }
 
@@ -239,6 +254,7 @@ static bool split(void)
 static void by_steps(void)
 {
     own_steps = position = 0;
+    always = tally->boundaries ? rng_below(&boundary_rng, tally->boundaries) + 1 : 0;
     step_system_calls = 0;
     step_with(split);
     plan->state->call_it();
@@ -274,6 +290,8 @@ static void by_breakpoints(void)
     CHECK(breakpoints->count > switching_steps);
     tally->boundaries = breakpoints->count;
     tally->in_sections = breakpoints->in_sections;
+    always = rng_below(&boundary_rng, breakpoints->count);
+    unsigned long covered = tally->covered, not_hit = tally->not_hit;
     for (position = 0; position < breakpoints->count; position++) {
         if (!is_chosen())
             continue;
@@ -282,6 +300,7 @@ static void by_breakpoints(void)
             stop_at(breakpoints->at[position]);
         wait_for_copy(copy);
     }
+    CHECK(tally->covered > covered || tally->not_hit == not_hit);
 }
 
 static void run_plan(void *argument)

@@ -39,7 +39,8 @@ struct boundary_tally {
     unsigned long handlers, pairs;        /* handlers run; of these, inside another */
     unsigned long work, work_with_system; /* most instructions of one call, without its handlers; with a system call */
     unsigned long calls_counted;
-    unsigned long blocks, chunks; /* most that are missing */
+    unsigned long not_hit;                /* breakpoints that this time the call did not come by */
+    unsigned long blocks, chunks, hidden; /* most that are missing; chunks that are free and not found */
 };
 extern struct boundary_tally *tally;
 
@@ -66,6 +67,9 @@ bool boundary_is_possible(const struct state *state);
 
 /* Skips a test of states_of_variant where there are none. */
 void boundary_require_own_states(void);
+
+/* At the end of a test: skips it if none of its states was possible. */
+void boundary_require_any(void);
 
 /* For what is done in copies: an own stream for each. */
 extern struct rng boundary_rng;

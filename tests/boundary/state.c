@@ -8,6 +8,7 @@
 
 #include <aomalloc.h>
 
+#include <errno.h>
 #include <stdio.h>
 
 #include "census.h"
@@ -19,6 +20,8 @@ size_t held_count;
 void *subject;
 void *volatile returned;
 size_t returned_bytes;
+bool state_memory_was_short;
+static int call_errno;
 
 enum { STATE_BATCH_BLOCKS = 64 }; /* AOMA_FRONT_BATCH_MAX */
 
@@ -249,6 +252,7 @@ static void used_block_then_freed(void)
         step_on();                                                                                                     \
         expression;                                                                                                    \
         step_off();                                                                                                    \
+        call_errno = errno;                                                                                            \
     } while (0)
 
 void state_malloc(void)
@@ -281,6 +285,11 @@ static void malloc_segment_part(void)
     STEPPED(returned = AO_malloc(250 * KIB));
 }
 
+static void free_nothing(void)
+{
+    STEPPED(AO_free(NULL));
+}
+
 void state_free(void)
 {
     void *block = subject;
@@ -298,6 +307,14 @@ static void calloc_block(void)
         CHECK(((const unsigned char *)returned)[i] == 0);
 }
 
+static void calloc_mapping(void)
+{
+    returned_bytes = 3 * MIB;
+    STEPPED(returned = AO_calloc(3, MIB));
+    for (size_t i = 0; returned && i < returned_bytes; i += AOMA_CHUNK_BYTES)
+        CHECK(((const unsigned char *)returned)[i] == 0);
+}
+
 /* What its content was depends on its old address: only a block that stays is whole. */
 static void realloc_to(size_t size)
 {
@@ -308,6 +325,11 @@ static void realloc_to(size_t size)
     STEPPED(returned = AO_realloc(block, size));
     if (returned)
         subject = NULL;
+}
+
+static void realloc_to_small(void)
+{
+    realloc_to(STATE_BYTES);
 }
 
 static void realloc_a_little(void)
@@ -362,6 +384,21 @@ void state_trim(void)
     STEPPED(AO_malloc_trim());
 }
 
+static void enable_mmap(void)
+{
+    STEPPED(AO_malloc_enable_mmap());
+}
+
+static void set_limit(void)
+{
+    STEPPED(AO_malloc_set_limit(64 * MIB));
+}
+
+static void ask_mode(void)
+{
+    STEPPED((void)AO_malloc_mode());
+}
+
 static void add_region(void)
 {
     STEPPED(region_result = AO_malloc_add_region(region, sizeof region));
@@ -388,11 +425,14 @@ const struct state states[] = {
     {"AO_free", "large", a_large_block, state_free, STATIC_HEAP, 0, 16},
     {"AO_free", "several_segments", a_block_of_segments, state_free, STATIC_HEAP, 0, 128},
     {"AO_free", "mapping", a_mapping, state_free, MMAP, 0, 0},
+    {"AO_free", "null", one_block, free_nothing, STATIC_HEAP, 0, 0},
     {"AO_calloc", "recycled", used_block_then_freed, calloc_block, STATIC_HEAP, 0, 0},
+    {"AO_calloc", "mapping", one_block, calloc_mapping, MMAP, 0, 0},
     {"AO_realloc", "stays", two_blocks, realloc_a_little, STATIC_HEAP, 0, 0},
     {"AO_realloc", "moves", two_blocks, realloc_more, STATIC_HEAP, 0, 0},
     {"AO_realloc", "large_grows", a_large_block_with_room, realloc_large, STATIC_HEAP, 0, 32},
     {"AO_realloc", "large_copied", a_large_block_without_room, realloc_large, STATIC_HEAP, 0, 40},
+    {"AO_realloc", "large_to_small", a_large_block, realloc_to_small, STATIC_HEAP, 0, 32},
     {"AO_realloc", "mapping_grows", a_mapping, realloc_mapping_more, MMAP, 0, 0},
     {"AO_realloc", "mapping_shrinks", a_mapping, realloc_mapping_less, MMAP, 0, 0},
     {"AO_aligned_alloc", "block", one_block, aligned_block, STATIC_HEAP, 0, 0},
@@ -400,13 +440,23 @@ const struct state states[] = {
     {"AO_malloc_usable_size", "block", two_blocks, usable_size, STATIC_HEAP, 0, 0},
     {"AO_malloc_trim", "garbage", garbage, state_trim, MMAP, 0, 64},
     {"AO_malloc_add_region", "region", one_block, add_region, STATIC_HEAP, 0, 128},
+    {"AO_malloc_enable_mmap", "static_heap", one_block, enable_mmap, STATIC_HEAP, 0, 0},
+    {"AO_malloc_set_limit", "mmap", one_block, set_limit, MMAP, 0, 0},
+    {"AO_malloc_mode", "mmap", one_block, ask_mode, MMAP, 0, 0},
 };
 const size_t states_count = sizeof states / sizeof states[0];
 
 /* ---- afterwards ---- */
 
-void state_end(void)
+static bool is_full(const struct state *state)
 {
+    return state->prepare == exhausted || state->prepare == only_a_free_active_run;
+}
+
+void state_end(const struct state *state)
+{
+    if (returned_bytes > 0 && !returned)
+        CHECK((is_full(state) || state_memory_was_short) && call_errno == ENOMEM);
     if (returned) {
         CHECK(AO_malloc_usable_size(returned) >= returned_bytes);
         canary_write(returned, returned_bytes, 1);
@@ -415,6 +465,23 @@ void state_end(void)
     }
     state_release(subject);
     subject = NULL;
+}
+
+void state_make_room(const struct state *state)
+{
+    if (is_full(state))
+        state_release_held();
+}
+
+/* A search may pass by what is free. */
+static size_t hidden_chunks(void)
+{
+    struct aoma_census counted;
+
+    AO_malloc_set_limit(0);
+    exhaust();
+    aoma_census_count(&counted);
+    return counted.chunks_owned - counted.chunks_taken;
 }
 
 void state_assert_whole(void)
@@ -428,6 +495,7 @@ void state_assert_whole(void)
     CHECK(counted.blocks == counted.blocks_free);
     CHECK(counted.large == 0);
     CHECK(aoma_kept_use_bytes() == 0);
+    CHECK(hidden_chunks() == 0);
 }
 
 /* Without the checks: who never came back may have been in the middle of something. */
@@ -441,6 +509,7 @@ struct state_missing state_missing(void)
     return (struct state_missing){
         counted.blocks - counted.blocks_free,
         counted.chunks_taken > counted.chunks_in_runs ? counted.chunks_taken - counted.chunks_in_runs : 0,
+        hidden_chunks(),
     };
 }
 
@@ -472,9 +541,9 @@ void state_assert_missing(const struct state *state, const struct state_missing 
     size_t blocks = blocks_max(state) + (threads - 1) * (1 + blocks_of_run(state));
     size_t chunks = threads * chunks_max(state);
 
-    if (missing->blocks <= blocks && missing->chunks <= chunks)
+    if (missing->blocks <= blocks && missing->chunks + missing->hidden_chunks <= chunks)
         return;
-    fprintf(stderr, "%zu blocks and %zu chunks are missing, more than %zu and %zu\n", missing->blocks, missing->chunks,
-            blocks, chunks);
+    fprintf(stderr, "%zu blocks and %zu chunks are missing and %zu not found, more than %zu and %zu\n", missing->blocks,
+            missing->chunks, missing->hidden_chunks, blocks, chunks);
     CHECK(false);
 }

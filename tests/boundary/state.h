@@ -58,15 +58,22 @@ void state_malloc(void);
 void state_free(void);
 void state_trim(void);
 
-/* Fails unless the call did what it is for; frees what it returned. */
-void state_end(void);
+/* Where nothing is left, all but what the call is about is freed. */
+void state_make_room(const struct state *state);
 
-/* Everything is free, and every block, chunk and byte of mappings is accounted for. */
+/* Set by handlers that use all there is: the call may return NULL. */
+extern bool state_memory_was_short;
+
+/* Fails unless the call did what it is for; frees what it returned. */
+void state_end(const struct state *state);
+
+/* Everything is free, every block, chunk and byte of mappings is accounted for, and every chunk is found. */
 void state_assert_whole(void);
 
-/* What is in nobody's hands and not free; everything that others had is freed already. */
+/* What is in nobody's hands and not free, and chunks that are free and not found; everything that others had is freed
+ * already. */
 struct state_missing {
-    size_t blocks, chunks;
+    size_t blocks, chunks, hidden_chunks;
 };
 struct state_missing state_missing(void);
 

@@ -25,8 +25,9 @@ static const struct state *current;
 static void work(void)
 {
     alarm(SECONDS_MAX);
+    state_make_room(current);
     for (unsigned i = 0; i < OPERATIONS / 2; i++) {
-        exchange_one(&exchange, &boundary_rng);
+        CHECK(exchange_one(&exchange, &boundary_rng));
         exchange_resize(&exchange, &boundary_rng);
     }
     exchange_clear(&exchange);
@@ -34,7 +35,7 @@ static void work(void)
 
 static void after(void)
 {
-    state_end();
+    state_end(current);
     state_assert_whole();
 }
 
@@ -83,4 +84,5 @@ TEST(forked_in_states_of_the_variant)
         fork_in_state(&states_of_variant[i], false);
         fork_in_state(&states_of_variant[i], true);
     }
+    boundary_require_any();
 }

@@ -46,7 +46,7 @@ static void *work(void *number)
     struct rng rng = rng_stream(test_seed(), (uintptr_t)number);
 
     for (unsigned i = 0; i < OPERATIONS / 2; i++) {
-        exchange_one(&exchange, &rng);
+        CHECK(exchange_one(&exchange, &rng));
         exchange_resize(&exchange, &rng);
     }
     return NULL;
@@ -71,12 +71,11 @@ static void few_calls(void)
     step_off();
 }
 
-static void *halt_in_few_calls(void *unused)
+static _Noreturn void *halt_in_few_calls(void *unused)
 {
     (void)unused;
-    boundary_interrupted_within(few_calls, never_come_back, SECOND_STEPS_ABOUT);
-    atomic_fetch_add(&halted, 1); /* it took fewer instructions */
-    return NULL;
+    for (;;) /* where the calls took fewer instructions, again */
+        boundary_interrupted_within(few_calls, never_come_back, SECOND_STEPS_ABOUT);
 }
 
 /* ---- those that go on ---- */
@@ -93,6 +92,7 @@ static _Noreturn void judge(void)
 
     note_most(&tally->blocks, missing.blocks);
     note_most(&tally->chunks, missing.chunks);
+    note_most(&tally->hidden, missing.hidden_chunks);
     state_assert_missing(current, &missing, threads);
     _exit(0);
 }
@@ -106,6 +106,7 @@ static void *go_on(void *unused)
         CHECK(pthread_create(&thread, NULL, halt_in_few_calls, NULL) == 0);
     while (atomic_load(&halted) < threads)
         usleep(50);
+    state_make_room(current);
     for (size_t i = 0; i < WORKERS; i++)
         CHECK(pthread_create(&workers[i], NULL, work, (void *)i) == 0);
     for (size_t i = 0; i < WORKERS; i++)
@@ -140,10 +141,10 @@ static void halt_in_state(const struct state *state, bool with_breakpoints)
         .with_breakpoints = with_breakpoints,
     });
     printf("covered: proof=%s extent=%s way=%s call=%s state=%s instructions=%lu boundaries=%lu runs=%lu threads=%u "
-           "missing_blocks=%lu missing_chunks=%lu\n",
+           "missing_blocks=%lu missing_chunks=%lu hidden_chunks=%lu\n",
            killed ? "killed" : "frozen", boundary_extent_name(), with_breakpoints ? "breakpoints" : "steps",
            state->call, state->name, tally->boundaries, tally->covered, tally->copies, threads, tally->blocks,
-           tally->chunks);
+           tally->chunks, tally->hidden);
 }
 
 /* Of the four ways that a state is halted in: of a few one, of some two. */

@@ -62,7 +62,7 @@ static void *allocate(size_t size, struct rng *rng)
     }
 }
 
-void exchange_one(const struct exchange *exchange, struct rng *rng)
+bool exchange_one(const struct exchange *exchange, struct rng *rng)
 {
     size_t size = random_bytes(exchange, rng);
     void *block = allocate(size, rng);
@@ -72,6 +72,7 @@ void exchange_one(const struct exchange *exchange, struct rng *rng)
         canary_write(block, size, rng_next(rng));
     }
     put(exchange, rng, block);
+    return block;
 }
 
 void exchange_resize(const struct exchange *exchange, struct rng *rng)

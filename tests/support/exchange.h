@@ -11,6 +11,7 @@
 #include "rng.h"
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 struct exchange {
@@ -20,8 +21,8 @@ struct exchange {
     _Atomic(void *) *slots;
 };
 
-/* Allocates a block, by any of the calls, puts it into a random slot and frees what was there. */
-void exchange_one(const struct exchange *exchange, struct rng *rng);
+/* Allocates a block, by any of the calls, puts it into a random slot and frees what was there. Whether it got one. */
+bool exchange_one(const struct exchange *exchange, struct rng *rng);
 
 /* Takes a block out of a random slot, resizes it and puts it back into another. */
 void exchange_resize(const struct exchange *exchange, struct rng *rng);
