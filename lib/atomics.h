@@ -186,6 +186,12 @@ AOMA_INLINE void aoma_fence_full(void)
     AO_nop_full();
 }
 
+/* For handlers of the same thread: what comes before is done before. */
+AOMA_INLINE void aoma_compiler_barrier(void)
+{
+    AO_compiler_barrier();
+}
+
 /*
  * Between a full read-modify-write of one word and a load of another, where the other side does the same with the words
  * exchanged and one of both must see the other's change. Elsewhere than on x86 libatomic_ops' full operations order

@@ -531,6 +531,141 @@ TEST(thread_that_a_handler_ends_in_the_middle_leaves_nothing)
     CHECK(aoma_fronts_count() == 0 && blocks_out() == 0); /* its pop had not taken the block yet */
 }
 
+/* ---- emptyings that are left ---- */
+
+static enum inject_window leave_in;
+static bool leaves;
+
+static void leave_window(enum inject_window window)
+{
+    if (window == leave_in) {
+        inject_window = NULL;
+        siglongjmp(back, 1);
+    }
+}
+
+static void empty_and_leave(void)
+{
+    inject_window = leaves ? leave_window : NULL;
+    if (sigsetjmp(back, 1) == 0)
+        aoma_fronts_drain();
+}
+
+static void leave_emptying(enum inject_window window, size_t bytes)
+{
+    leave_in = window;
+    leaves = true;
+    lower(bytes, empty_and_leave);
+    leaves = false;
+}
+
+static void empty_at(size_t bytes)
+{
+    lower(bytes, empty_and_leave);
+}
+
+static unsigned fronts_detached(void)
+{
+    unsigned count = 0;
+
+    for (unsigned number = 0; number < AOMA_NUMBERS; number++)
+        count += aoma_front_made(number) && !aoma_front_attached(number);
+    return count;
+}
+
+/* At the same position; until then the thread has no front, and whoever else empties fronts leaves it alone. */
+TEST(emptying_left_by_siglongjmp_is_found_again)
+{
+    static const enum inject_window windows[] = {detached, emptying, emptied};
+
+    require_fronts();
+    for (unsigned i = 0; i < sizeof windows / sizeof windows[0]; i++) {
+        fill(BYTES);
+        leave_emptying(windows[i], LEFT_AT);
+        CHECK(fronts_detached() == 1);
+        unsigned before = cached(aoma_thread_front, BYTES);
+        AO_free(AO_malloc(BYTES));
+        empty_at(3 * LEFT_AT);
+        CHECK(fronts_detached() == 1 && cached(aoma_thread_front, BYTES) == before);
+        empty_at(LEFT_AT);
+        CHECK(fronts_detached() == 0 && cached(aoma_thread_front, BYTES) == 0);
+        fill(BYTES);
+    }
+    assert_accounted(0);
+}
+
+static unsigned places_that_find(void (*look)(void))
+{
+    unsigned found = 0;
+
+    for (size_t bytes = LEFT_AT - 1024; bytes < LEFT_AT + 1024; bytes += STACK_STEP) {
+        fill(BYTES);
+        leave_emptying(detached, LEFT_AT);
+        CHECK(fronts_detached() == 1);
+        lower(bytes, look);
+        found += fronts_detached() == 0;
+        empty_at(LEFT_AT);
+        CHECK(fronts_detached() == 0);
+    }
+    return found;
+}
+
+/* Without a front every call is a slow one. */
+TEST(emptying_is_found_again_from_elsewhere_on_the_stack)
+{
+    require_fronts();
+    CHECK(places_that_find(empty_and_leave) >= 4);
+    CHECK(places_that_find(allocate) >= 4);
+}
+
+/* The front that the interrupted one is at. */
+static void empty_in_handler(enum inject_window window)
+{
+    if (window != emptying)
+        return;
+    inject_window = NULL;
+    unsigned before = cached(aoma_thread_front, BYTES);
+    aoma_fronts_drain();
+    CHECK(before > 0 && cached(aoma_thread_front, BYTES) == before && fronts_detached() == 1);
+}
+
+TEST(emptying_in_a_handler_of_one_leaves_its_fronts_alone)
+{
+    require_fronts();
+    fill(BYTES);
+    inject_window = empty_in_handler;
+    aoma_fronts_drain();
+    CHECK(!inject_window && cached(aoma_thread_front, BYTES) == 0 && fronts_detached() == 0);
+    assert_accounted(0);
+}
+
+/* More often than a thread can have emptyings under way: then it empties none, but others do. */
+static void *leave_many_emptyings(void *depth)
+{
+    fill(BYTES);
+    for (size_t i = 0; i < AOMA_THREAD_DRAINS + 2; i++)
+        leave_emptying(i % 2 ? detached : emptying, LEFT_AT + (uintptr_t)depth + i * 1024);
+    inject_window = NULL;
+    return NULL;
+}
+
+TEST(emptyings_left_by_a_thread_end_with_it)
+{
+    enum { THREADS = 20 };
+    pthread_t thread;
+
+    require_fronts();
+    for (uintptr_t i = 0; i < THREADS; i++) {
+        fill(BYTES);
+        CHECK(pthread_create(&thread, NULL, leave_many_emptyings, (void *)(STACK_STEP * i)) == 0);
+        CHECK(pthread_join(thread, NULL) == 0);
+        CHECK(fronts_detached() == 0);
+        aoma_fronts_drain();
+        CHECK(aoma_fronts_count() == 0 && blocks_out() == 0);
+    }
+    CHECK(aoma_front_made(1) && !aoma_front_made(2)); /* its and this thread's */
+}
+
 /* ---- fork ---- */
 
 static void wait_for(pid_t child)

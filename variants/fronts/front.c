@@ -185,10 +185,10 @@ static AOMA_NOINLINE void pop_batch(unsigned stack, unsigned n, struct aoma_tran
         place->count = aoma_front_pop_batch(aoma_fronts_on(), stack, place->blocks, n);
 }
 
-/* Whether the class has a front here, with room now or not. */
-static AOMA_NOINLINE bool has_front(unsigned class)
+/* Whether the stack is one of a front here, with room now or not. */
+static AOMA_NOINLINE bool has_front(unsigned stack)
 {
-    return aoma_front_batch(class) && aoma_front_require();
+    return aoma_front_batch(aoma_front_class(stack)) && aoma_front_require(stack);
 }
 
 /* A block, and the rest of a batch for the front. */
@@ -255,11 +255,9 @@ static AOMA_NOINLINE void make_room(unsigned stack)
 /* Not inlined: what is kept here over the calls is not kept while fronts are emptied. */
 static AOMA_NOINLINE bool push_with_room(unsigned stack, struct aoma_segment *segment, void *block)
 {
-    unsigned class = aoma_front_class(stack);
-
-    if (!has_front(class))
+    if (!has_front(stack))
         return false;
-    allow_here(class);
+    allow_here(aoma_front_class(stack));
     if (push(stack, block))
         return true;
     if (aoma_front_is_busy(stack)) /* there is no room to be made */
@@ -399,17 +397,17 @@ static bool is_worth_detaching(const struct aoma_front *front)
 }
 
 /* Of the numbers from first on, a bit each: those of which this call has detached the fronts. */
-static AOMA_NOINLINE unsigned detach_some(unsigned first)
+static AOMA_NOINLINE unsigned detach_some(unsigned first, uintptr_t by)
 {
     unsigned ours = 0;
 
     for (unsigned i = 0; i < AOMA_FRONTS_AT_ONCE; i++) {
-        struct aoma_front *front = aoma_front_attached(first + i);
+        struct aoma_front *front = aoma_front_to_drain(first + i, by);
 
         if (!front)
             continue;
         allow_all(front);
-        if (is_worth_detaching(front) && aoma_front_detach(first + i, front))
+        if (is_worth_detaching(front) && aoma_front_detach(first + i, front, by))
             ours |= 1u << i;
     }
     return ours;
@@ -449,9 +447,9 @@ static AOMA_NOINLINE void attach_all_again(unsigned first, unsigned ours)
 }
 
 /* Behind the barrier quiet stacks are this thread's alone. Each front is attached as soon as it is empty. */
-static bool drain_some(unsigned first)
+static bool drain_some(unsigned first, uintptr_t by)
 {
-    unsigned ours = detach_some(first);
+    unsigned ours = detach_some(first, by);
     bool drained = false;
 
     if (!ours)
@@ -508,24 +506,46 @@ static unsigned next_group(unsigned number)
     return aoma_number_set_next(&made_set, number) / AOMA_FRONTS_AT_ONCE * AOMA_FRONTS_AT_ONCE;
 }
 
-bool aoma_fronts_drain(void)
+static AOMA_NOINLINE bool drain_all_places(void)
 {
     bool drained = false;
 
-    if (!aoma_fronts_on())
-        return false;
-    allow_few();
-    for (unsigned first = next_group(0); first < AOMA_NUMBERS; first = next_group(first + AOMA_FRONTS_AT_ONCE))
-        drained |= drain_some(first);
     for (unsigned class = 0; class < AOMA_CLASSES; class ++)
         drained |= drain_places(class);
     return drained;
 }
 
+/* Its frame is there until all are attached again. */
+static AOMA_NOINLINE bool drain_fronts(bool drained)
+{
+    uintptr_t by = aoma_fronts_drain_begin();
+
+    if (!by)
+        return drained;
+    for (unsigned first = next_group(0); first < AOMA_NUMBERS; first = next_group(first + AOMA_FRONTS_AT_ONCE))
+        drained |= drain_some(first, by);
+    aoma_fronts_drain_end(by);
+    return drained;
+}
+
+/* Inlined, as this is part of the deepest chains. */
+AOMA_INLINE bool drain(void)
+{
+    if (!aoma_fronts_on())
+        return false;
+    allow_few();
+    return drain_fronts(drain_all_places());
+}
+
+bool aoma_fronts_drain(void)
+{
+    return drain();
+}
+
 bool aoma_fronts_give_all_back(void)
 {
-    bool drained = aoma_fronts_drain();
+    bool drained = drain();
 
-    (void)aoma_fronts_drain();
+    (void)drain();
     return drained;
 }

@@ -150,8 +150,9 @@ bool aoma_fronts_turn_on(void);
 /* What AO_malloc_mode answers: "cas" with the reason where there are no fronts. */
 const char *aoma_fronts_mode(void);
 
-/* Whether the caller has a front; gets one if need be and if there is memory for it. */
-bool aoma_front_require(void);
+/* Whether the caller has a front, of which it has come to need this stack; gets one if need be and if there is memory
+ * for it. */
+bool aoma_front_require(unsigned stack);
 
 /* The front that was made for this number, or NULL. */
 struct aoma_front *aoma_front_made(unsigned number);

@@ -31,8 +31,11 @@
  * Fronts have numbers, too. One that is attached is in use by its owner; who detaches it and gets past
  * aoma_fronts_barrier() has those of its stacks to itself that aoma_front_is_quiet tells, until he attaches it again.
  *
+ *   uintptr_t aoma_fronts_drain_begin(void)           what to detach with until the caller returns; 0: not now
+ *   void aoma_fronts_drain_end(by)
  *   struct aoma_front *aoma_front_attached(number)    NULL: there is none, or it is detached
- *   bool aoma_front_detach(number, front)             false: somebody else did
+ *   struct aoma_front *aoma_front_to_drain(number, by)    that, or detached with the same by a call that is over
+ *   bool aoma_front_detach(number, front, by)         false: somebody else did
  *   bool aoma_fronts_barrier(void)                    what owners do from now on they do knowing which fronts are
  *                                                     detached, and what they did before is seen; false: refused
  *   bool aoma_front_is_quiet(front, stack)            whether the owner cannot be in the middle of a pop or a push

@@ -13,8 +13,9 @@ static AOMA_NOINLINE bool make(unsigned number)
     return front && aoma_ptr_cas_full(&aoma_fronts[number], 0, (uintptr_t)front);
 }
 
-bool aoma_front_require(void)
+bool aoma_front_require(unsigned stack)
 {
+    (void)stack;
     uint32_t number = aoma_rseq_field(aoma_rseq_id());
 
     if (number >= AOMA_NUMBERS)

@@ -70,8 +70,25 @@ AOMA_INLINE bool aoma_front_is_busy(unsigned class)
     return false;
 }
 
-AOMA_INLINE bool aoma_front_detach(unsigned number, struct aoma_front *front)
+AOMA_INLINE uintptr_t aoma_fronts_drain_begin(void)
 {
+    return 1;
+}
+
+AOMA_INLINE void aoma_fronts_drain_end(uintptr_t by)
+{
+    (void)by;
+}
+
+AOMA_INLINE struct aoma_front *aoma_front_to_drain(unsigned number, uintptr_t by)
+{
+    (void)by;
+    return aoma_front_attached(number);
+}
+
+AOMA_INLINE bool aoma_front_detach(unsigned number, struct aoma_front *front, uintptr_t by)
+{
+    (void)by;
     return aoma_ptr_cas_full(&aoma_fronts[number], (uintptr_t)front, 0);
 }
 

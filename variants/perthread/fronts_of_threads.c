@@ -29,6 +29,7 @@ extern __typeof__(pthread_key_delete) pthread_key_delete __attribute__((weak));
 extern __typeof__(pthread_setspecific) pthread_setspecific __attribute__((weak));
 
 __thread struct aoma_front *volatile aoma_thread_front __attribute__((tls_model("initial-exec")));
+__thread volatile uintptr_t aoma_thread_drains[AOMA_THREAD_DRAINS] __attribute__((tls_model("initial-exec")));
 
 struct aoma_ptr aoma_thread_owners[AOMA_NUMBERS];
 
@@ -49,6 +50,63 @@ static void take_claims_down(const struct aoma_front *front)
         aoma_ptr_store_release(&aoma_thread_head(front)->claim[i], 0);
 }
 
+/* ---- what siglongjmp left behind ---- */
+
+/*
+ * Of this thread, and known to be over. Its fronts are as good as emptied: a stack was emptied before its blocks went.
+ * By CAS, since a handler may come between that does the same, and somebody else detach the front then.
+ */
+static AOMA_NOINLINE void end_dead_drain(volatile uintptr_t *drain)
+{
+    for (unsigned number = 0; *drain && number < AOMA_NUMBERS && aoma_front_made(number); number++) {
+        struct aoma_ptr *drainer = &aoma_thread_head(aoma_front_made(number))->drainer;
+
+        if (aoma_ptr_load_relaxed(drainer) == (uintptr_t)drain)
+            (void)aoma_ptr_cas_full(drainer, (uintptr_t)drain, 0);
+    }
+    aoma_compiler_barrier();
+    *drain = 0;
+}
+
+/*
+ * Claims and drains whose position lies in the frame of this function: nothing else is there any more. Of the claims
+ * those from first on, up to end.
+ */
+static AOMA_NOINLINE void take_dead_ones_down(const struct aoma_front *front, unsigned first, unsigned end)
+{
+    volatile char frame[128];
+    uintptr_t low = (uintptr_t)frame;
+
+    AOMA_OPAQUE(low);
+    frame[0] = 0;
+    for (unsigned i = first; i < end; i++) {
+        if (aoma_ptr_load_relaxed(&aoma_thread_head(front)->claim[i]) - low < sizeof frame)
+            aoma_ptr_store_release(&aoma_thread_head(front)->claim[i], 0);
+    }
+    for (unsigned i = 0; i < AOMA_THREAD_DRAINS; i++) {
+        if (aoma_thread_drains[i] - low < sizeof frame)
+            end_dead_drain(&aoma_thread_drains[i]);
+    }
+}
+
+/* A handler may come at any point, and begin and end the same one. */
+uintptr_t aoma_thread_drain_begin(uintptr_t position)
+{
+    const struct aoma_front *front = aoma_thread_front;
+
+    take_dead_ones_down(front, 0, front ? AOMA_FRONT_STACKS : 0);
+    for (unsigned i = 0; i < AOMA_THREAD_DRAINS; i++) {
+        volatile uintptr_t *drain = &aoma_thread_drains[i];
+
+        if (*drain && *drain != position)
+            continue;
+        *drain = position; /* what it has detached, if it was left, is this call's now */
+        aoma_compiler_barrier();
+        return (uintptr_t)drain;
+    }
+    return 0;
+}
+
 /* ---- the thread's end ---- */
 
 /* The first block of keys, <bits/local_lim.h>: PTHREAD_KEY_2NDLEVEL_SIZE. */
@@ -62,12 +120,12 @@ enum { KEYS_ARE_LOCK_FREE = 0 };
 
 static struct aoma_hint key_plus_one; /* 0 -> the key + 1, by CAS */
 
-static AOMA_NOINLINE void give_up(unsigned number)
+static AOMA_NOINLINE void give_up(unsigned number, uintptr_t by)
 {
     struct aoma_front *front = aoma_front_made(number);
 
     take_claims_down(front);
-    if (aoma_front_detach(number, front)) { /* else somebody else is emptying it */
+    if (by && aoma_front_detach(number, front, by)) { /* else somebody else is emptying it */
         aoma_front_empty(front);
         aoma_front_attach(number, front);
     }
@@ -79,10 +137,14 @@ static void end_thread(void *value)
     (void)value;
     aoma_thread_skip = ENDED;
     aoma_thread_front = NULL;
+    for (unsigned i = 0; i < AOMA_THREAD_DRAINS; i++) /* calls that a handler has ended the thread in, too */
+        end_dead_drain(&aoma_thread_drains[i]);
+    uintptr_t by = aoma_fronts_drain_begin();
     for (unsigned number = 0; number < AOMA_NUMBERS && aoma_front_made(number); number++) {
         if (aoma_ptr_load_relaxed(&aoma_thread_owners[number]) == myself())
-            give_up(number);
+            give_up(number, by);
     }
+    aoma_fronts_drain_end(by);
     aoma_segment_purge_others_if_due();
 }
 
@@ -188,30 +250,22 @@ static AOMA_NOINLINE bool get_one(void)
     return true;
 }
 
-/* ---- what siglongjmp left behind ---- */
-
-/* A claim whose position lies in the frame of this function: nothing else is there any more. */
-static AOMA_NOINLINE void take_dead_claims_down(const struct aoma_front *front)
+static bool has_drains(void)
 {
-    volatile char frame[128];
-    uintptr_t low = (uintptr_t)frame;
+    uintptr_t any = 0;
 
-    AOMA_OPAQUE(low);
-    frame[0] = 0;
-    aoma_hint_set(&aoma_thread_head(front)->suspect, 0);
-    for (unsigned i = 0; i < AOMA_FRONT_STACKS; i++) {
-        if (aoma_ptr_load_relaxed(&aoma_thread_head(front)->claim[i]) - low < sizeof frame)
-            aoma_ptr_store_release(&aoma_thread_head(front)->claim[i], 0);
-    }
+    for (unsigned i = 0; i < AOMA_THREAD_DRAINS; i++)
+        any |= aoma_thread_drains[i];
+    return any;
 }
 
-bool aoma_front_require(void)
+bool aoma_front_require(unsigned stack)
 {
     const struct aoma_front *front = aoma_thread_front;
 
     if (aoma_likely(front != NULL)) {
-        if (aoma_unlikely(aoma_hint_get(&aoma_thread_head(front)->suspect)))
-            take_dead_claims_down(front);
+        if (aoma_unlikely(aoma_front_is_busy(stack) || has_drains()))
+            take_dead_ones_down(front, stack, stack + 1);
         return true;
     }
     unsigned left = aoma_thread_skip; /* once: a handler may count as well */

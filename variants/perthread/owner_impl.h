@@ -137,26 +137,40 @@ AOMA_INLINE bool aoma_front_is_busy(unsigned number)
     return front && aoma_ptr_load_relaxed(&aoma_thread_head(front)->claim[number]);
 }
 
-/* Detached by this call, or by one that is over: see stack_position.h. */
-AOMA_INLINE bool aoma_thread_drainer_is_here(const struct aoma_front *front)
+/* The address of a drain of this thread; 0: all are in use. */
+uintptr_t aoma_thread_drain_begin(uintptr_t position);
+
+AOMA_INLINE uintptr_t aoma_fronts_drain_begin(void)
 {
-    return aoma_ptr_load_acquire(&aoma_thread_head(front)->drainer) == aoma_stack_position();
+    return aoma_thread_drain_begin(aoma_stack_position());
+}
+
+/* Behind the stores that attach, also for handlers: one that found the drain free would take over what is detached. */
+AOMA_INLINE void aoma_fronts_drain_end(uintptr_t by)
+{
+    aoma_compiler_barrier();
+    if (by)
+        *(volatile uintptr_t *)by = 0;
+}
+
+AOMA_INLINE struct aoma_front *aoma_front_to_drain(unsigned number, uintptr_t by)
+{
+    struct aoma_front *front = aoma_front_made(number);
+    uintptr_t drainer = front ? aoma_ptr_load_acquire(&aoma_thread_head(front)->drainer) : 0;
+
+    return !drainer || drainer == by ? front : NULL;
 }
 
 AOMA_INLINE struct aoma_front *aoma_front_attached(unsigned number)
 {
-    struct aoma_front *front = aoma_front_made(number);
-
-    if (front && (!aoma_ptr_load_acquire(&aoma_thread_head(front)->drainer) || aoma_thread_drainer_is_here(front)))
-        return front;
-    return NULL;
+    return aoma_front_to_drain(number, 0);
 }
 
-AOMA_INLINE bool aoma_front_detach(unsigned number, struct aoma_front *front)
+AOMA_INLINE bool aoma_front_detach(unsigned number, struct aoma_front *front, uintptr_t by)
 {
     (void)number;
-    return aoma_thread_drainer_is_here(front) ||
-           aoma_ptr_cas_full(&aoma_thread_head(front)->drainer, 0, aoma_stack_position());
+    return aoma_ptr_load_acquire(&aoma_thread_head(front)->drainer) == by ||
+           aoma_ptr_cas_full(&aoma_thread_head(front)->drainer, 0, by);
 }
 
 AOMA_INLINE void aoma_front_attach(unsigned number, struct aoma_front *front)

@@ -11,14 +11,13 @@
  *              does who empties the front. Set for good by a call that was left by siglongjmp: whoever of the thread
  *              comes by at the same position, or with a frame that covers it, knows that the call is over, and takes it
  *              down. All are taken down when the thread ends.
- *   drainer    0: attached. Else the position of the call that has detached it to empty it.
- *   suspect    a claim was found set, so there may be one that is to be taken down. A hint.
+ *   drainer    0: attached. Else who has detached it to empty it: the address of a thread's drain, see below.
  *
  * A thread that sets a claim and whoever detaches the front may both miss the other, unless each has a fence between
  * its store and its load. The thread has none, so membarrier puts one into it:
  *
  *     thread:   claim[c] = position; if drainer != 0: claim[c] = 0, give up.   ... claim[c] = 0
- *     drainer:  drainer: 0 -> position; membarrier; if claim[c] == 0: empty the stack of c.   ... drainer = 0
+ *     drainer:  drainer: 0 -> its drain; membarrier; if claim[c] == 0: empty the stack of c.   ... drainer = 0
  *
  * If the thread's load came before the barrier, so did its store: the drainer sees the claim, or its end and with it
  * (release, acquire) all that was done. If it came after, the thread sees the drainer.
@@ -31,7 +30,6 @@
 
 struct aoma_thread_head {
     struct aoma_ptr drainer;
-    struct aoma_hint suspect;
     struct aoma_hint number; /* of this front; the same always */
     struct aoma_ptr claim[AOMA_FRONT_STACKS];
 } __attribute__((aligned(64)));
@@ -39,6 +37,15 @@ struct aoma_thread_head {
 /* Initial-exec: reading it is no call. May be touched only when fronts are on: earlier there may be no thread pointer.
  * Changed by the thread and its handlers alone. */
 extern __thread struct aoma_front *volatile aoma_thread_front __attribute__((tls_model("initial-exec")));
+
+/*
+ * The drains of the thread that are under way, each a handler's in the one before, by position (stack_position.h); 0:
+ * none. One that was left by siglongjmp stays until a call of the thread comes by at the same position, or with a frame
+ * that covers it, or until the thread ends: fronts that it has detached are attached then. While all are in use the
+ * thread empties no fronts.
+ */
+#define AOMA_THREAD_DRAINS 8u
+extern __thread volatile uintptr_t aoma_thread_drains[AOMA_THREAD_DRAINS] __attribute__((tls_model("initial-exec")));
 
 /* Calls that go without a front before another of the thread looks for one. */
 extern __thread volatile unsigned aoma_thread_skip __attribute__((tls_model("initial-exec")));
@@ -63,10 +70,8 @@ AOMA_INLINE bool aoma_claim_try(const struct aoma_front *front, unsigned number)
     uintptr_t here = aoma_stack_position();
     uintptr_t claim = aoma_ptr_load_relaxed(&head->claim[number]);
 
-    if (aoma_unlikely(claim) && claim != here) {
-        aoma_hint_set(&head->suspect, 1);
+    if (aoma_unlikely(claim) && claim != here)
         return false;
-    }
     aoma_ptr_store_relaxed(&head->claim[number], here);
     if (aoma_likely(!aoma_ptr_load_acquire(&head->drainer)))
         return true;
