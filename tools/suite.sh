@@ -68,7 +68,7 @@ print(passed, len(failed), skipped, *failed)
 EOF
 }
 
-# suite_test NAME DIR ARGUMENT...: meson test; its single tests are counted.
+# suite_test NAME DIR ARGUMENT...: meson test; its single tests are counted. To select none is a failure.
 suite_test() {
     local name=$1 dir=$2 status=0 passed failed skipped names
     shift 2
@@ -79,6 +79,8 @@ suite_test() {
     read -r passed failed skipped names < <(suite_count "$dir")
     if [ "$status" -ne 0 ] && [ "$failed" -eq 0 ]; then
         failed=1
+    elif [ "$((passed + failed + skipped))" -eq 0 ]; then
+        failed=1 names='no test is selected'
     fi
     suite_passed=$((suite_passed + passed))
     suite_failed=$((suite_failed + failed))

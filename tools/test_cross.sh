@@ -66,6 +66,11 @@ run_tests() {
     export AOMALLOC_TEST_INSTRUMENTED=1
     suite_test "$processor: test" "$build" "${everywhere[@]}" --no-suite unit
     mapfile -t unit_tests < <(list_unit_tests)
+    if [ ${#unit_tests[@]} -eq 0 ]; then # without names, meson would run everything
+        suite_failed=$((suite_failed + 1))
+        suite_failures+=("$processor: meson lists no unit tests")
+        return
+    fi
     suite_test "$processor: unit tests" "$build" -t 10 "${unit_tests[@]}"
 }
 
