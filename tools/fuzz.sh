@@ -38,8 +38,8 @@ list() { # what tests/fuzz/meson.build and variants/meson.build say
 }
 
 engine=libfuzzer seconds=600 action=search with_suite='' targets=()
-read -ra all_targets < <(list fuzz_targets tests/fuzz/meson.build)
-read -ra variants < <(list variants variants/meson.build)
+read -ra all_targets < <(list fuzz_targets tests/fuzz/meson.build) || die 'tests/fuzz/meson.build names no targets'
+read -ra variants < <(list variants variants/meson.build) || die 'variants/meson.build names no variants'
 
 is_one_of() { # NAME LIST...
     local name=$1 other
