@@ -22,7 +22,8 @@ a debugger for instance:
   --seconds N   for each target and variant; default 600
   --coverage    looks for nothing: runs the inputs that are there in a build that counts, and prints which part of lib/
                 and variants/ they reach; the lines they do not reach go to build-fuzz-coverage/missed.txt
-  --suite       with --coverage: counts the whole test suite too; some minutes
+  --suite       with --coverage: counts the whole test suite too; some minutes. The exit status is 1 if
+                a test fails
   --merge       adds to tests/fuzz/seeds what earlier runs found and what reaches code that the seeds do not
   --list        names the targets and variants
 EOF
@@ -229,7 +230,7 @@ print_missed() { # LCOV_FILE
 
 # Counters lie in files that the processes map, since tests end by _exit() and by signals.
 coverage() {
-    local dir=build-fuzz-coverage counts objects=() object
+    local dir=build-fuzz-coverage counts objects=() object status=0
     tools/install_deps.sh build test fuzz
     counts=$PWD/$dir/counts
     export LLVM_PROFILE_FILE="$counts/%m%c.profraw" # also of what meson runs to try the compiler
@@ -241,7 +242,7 @@ coverage() {
     replay_all "$dir"
     if [ -n "$with_suite" ]; then # without what counters disturb: early, symbols, stack, steps that are counted
         meson test -C "$dir" --no-rebuild -t 5 --no-suite install --no-suite model --no-suite stack --no-suite abi \
-            >"$dir/suite.log" 2>&1 || grep -E 'FAIL|TIMEOUT|ERROR' "$dir/suite.log"
+            >"$dir/suite.log" 2>&1 || status=1
     fi
     unset LLVM_PROFILE_FILE
     llvm-profdata merge -o "$dir/counts.profdata" "$counts"/*.profraw
@@ -254,6 +255,11 @@ coverage() {
     print_missed "$dir/lines.lcov" >"$dir/missed.txt"
     print_counts "$dir/lines.lcov"
     echo "lines that are not reached: $dir/missed.txt"
+    if [ "$status" -ne 0 ]; then
+        grep -E 'FAIL|TIMEOUT|ERROR' "$dir/suite.log" || true
+        echo "the test suite failed: $dir/suite.log"
+    fi
+    return "$status"
 }
 
 case $action in
