@@ -50,6 +50,7 @@ mkdir -p "$output"
 echo variant,call,system_call,instructions,calls >"$csv"
 echo variant,call,system_call,mmap_enabled,function,entered,instructions >"$longest"
 libraries=$(ninja -C "$build" -t targets all | sed -n 's|^\(variants/libaomalloc[a-z-]*\.a\):.*|\1|p')
+[ -n "$libraries" ] || { echo "work.sh: $build has no variants/libaomalloc*.a" >&2; exit 1; }
 for library in $libraries; do
     program=$build/$(basename "$library" .a)-work
     ninja -C "$build" "$library" >&2

@@ -81,16 +81,22 @@ static void load_blocks(const char *file_name)
 {
     FILE *file = fopen(file_name, "r");
     char name[NAME];
-    unsigned long address;
+    unsigned long address, count = 0;
     unsigned weight, is_entry;
 
     text_bytes = (size_t)(etext - __executable_start);
     blocks = calloc(text_bytes, sizeof *blocks);
-    if (!file || !blocks)
+    if (!file || !blocks) {
+        perror(file_name);
         exit(2);
-    while (fscanf(file, "%lx %u %u %63s", &address, &weight, &is_entry, name) == 4)
+    }
+    for (; fscanf(file, "%lx %u %u %63s", &address, &weight, &is_entry, name) == 4; count++)
         blocks[address - (unsigned long)__executable_start] =
             (struct block){(uint16_t)weight, (uint16_t)function_number(name), is_entry};
+    if (count == 0 || !feof(file)) {
+        fprintf(stderr, "%s: no weights, or none behind the first %lu\n", file_name, count);
+        exit(2);
+    }
     fclose(file);
 }
 
