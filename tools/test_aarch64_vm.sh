@@ -102,28 +102,34 @@ fetch_kernel() {
 }
 
 # A call per test that is a program of the build: name with suites, seconds, environment and command. Without those
-# that take pages of 4 KiB for granted.
+# that take pages of 4 KiB for granted. Fails if one that was named is not among them.
 list_tests() {
     meson introspect --tests "$build" | python3 -c '
 import json, shlex, sys
 
 build, expect, chosen = sys.argv[1], sys.argv[2], sys.argv[3:]
+listed = set()
 for test in json.load(sys.stdin):
     if not test["cmd"][0].startswith(build) or (chosen and test["name"] not in chosen):
         continue
     suites = "+".join(suite.split(":")[-1] for suite in test["suite"])
     if test["name"] in ("unit_index", "unit_mapping", "unit_segment", "unit_source"):
         continue
+    listed.add(test["name"])
     env = dict(test["env"])
     if test["name"] == "percpu_mode":
         env["AOMALLOC_TEST_EXPECTED_MODE"] = expect
     command = ["env"] + [f"{key}={value}" for key, value in env.items()] + test["cmd"]
     print("run", shlex.quote(suites + "/" + test["name"]), test["timeout"] * 20, shlex.join(command))
+if missing := [name for name in chosen if name not in listed]:
+    sys.exit("test_aarch64_vm.sh: no such test, or none that runs there: " + " ".join(missing))
 ' "$build" "$expect" "$@"
 }
 
 # What the machine runs in place of an init: each test, its output when it fails, then the sums.
 write_init() {
+    local calls
+    calls=$(list_tests "$@")
     cat <<END
 #!/bin/busybox sh
 /bin/busybox --install -s /bin
@@ -144,7 +150,7 @@ run() {
     echo "[\$(cut -d ' ' -f 1 /proc/uptime)] \$name: \$result"
 }
 uname -a; nproc
-$(list_tests "$@")
+$calls
 echo "guest: \$passed passed, \$failed failed, \$skipped skipped"
 sync
 poweroff -f
@@ -168,6 +174,8 @@ write_initramfs() {
             mkdir -p "$root$build/$(dirname "$file")"
             cp -P "$build/$file" "$root$build/$file"
         done
+    mkdir -p "$root$PWD/tests/fuzz" # where replay_* are told to look
+    cp -r tests/fuzz/seeds "$root$PWD/tests/fuzz/"
     write_init "$@" >"$root/init"
     chmod +x "$root/init"
     (cd "$root" && find . | cpio --quiet -o -H newc | gzip -1) >"$vm/initramfs.gz"
