@@ -2,7 +2,7 @@
 /* Copyright (c) The aomalloc developers */
 
 /*
- * Everything at once: threads that start and end, each with a timer signal at 10 kHz whose handler allocates and frees,
+ * Everything at once: threads that start and end, each with a timer set to 10 kHz whose handler allocates and frees,
  * that move from CPU to CPU, while others fork, trim, and ask for what can be asked. Every block bears a canary, and at
  * the end the heap must be whole. As long as AOMALLOC_TEST_SECONDS says. AOMALLOC_SOAK_CSV names a file for samples:
  * seconds, operations per second, resident bytes. tools/soak.sh draws them.
@@ -232,6 +232,15 @@ static void take_samples(void)
     CHECK(!file || fclose(file) == 0);
 }
 
+static void print_counts(double seconds)
+{
+    unsigned long handled = atomic_load(&handlers);
+
+    printf("%lu operations, %lu handlers (%.0f per second and thread), %lu threads, %lu forks, %lu trims, %lu moves\n",
+           atomic_load(&operations), handled, (double)handled / seconds / LANES, atomic_load(&threads_started),
+           atomic_load(&forks), atomic_load(&trims), atomic_load(&moves));
+}
+
 TEST(everything_at_once)
 {
     void *(*const others[])(void *) = {keep_forking, keep_asking, keep_trimming};
@@ -245,6 +254,7 @@ TEST(everything_at_once)
     whole_measure();
     AO_malloc_enable_mmap();
     CHECK(sigaction(SIGALRM, &action, NULL) == 0);
+    uint64_t start_ns = test_now_ns();
     deadline_ns = test_deadline_ns();
     for (unsigned i = 0; i < LANES + OTHERS; i++)
         CHECK(pthread_create(&thread[i], NULL, i < LANES ? keep_lane : others[i - LANES], NULL) == 0);
@@ -252,9 +262,7 @@ TEST(everything_at_once)
     for (unsigned i = 0; i < LANES + OTHERS; i++)
         CHECK(pthread_join(thread[i], NULL) == 0);
     CHECK(atomic_load(&operations) > 0 && atomic_load(&handlers) > 0 && atomic_load(&forks) > 0);
-    printf("%lu operations, %lu handlers, %lu threads, %lu forks, %lu trims, %lu moves\n", atomic_load(&operations),
-           atomic_load(&handlers), atomic_load(&threads_started), atomic_load(&forks), atomic_load(&trims),
-           atomic_load(&moves));
+    print_counts(seconds_since(start_ns));
     exchange_clear(&small);
     exchange_clear(&large);
     whole_assert_with_windows();
