@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "census.h"
 #include "owner.h"
 #include "transfer.h"
 
@@ -227,16 +228,25 @@ TEST(left_by_siglongjmp_at_every_instruction)
     assert_accounted(lost);
 }
 
+/* Calls that were left may have been in the middle of taking a run out of its header: not all is as the checks want. */
+static size_t blocks_out_or_lost(void)
+{
+    struct aoma_census census;
+
+    aoma_census_count(&census);
+    return census.blocks - census.blocks_free - aoma_fronts_count();
+}
+
 /* Through refills, too, where a batch and its place may be lost. */
 TEST(left_by_siglongjmp_at_every_instruction_of_a_refill)
 {
     require_steps();
     unsigned left = leave_everywhere(true);
-    size_t lost = blocks_out();
+    size_t lost = blocks_out_or_lost();
     CHECK(lost <= left + (size_t)AOMA_TRANSFER_PLACES * AOMA_FRONT_BATCH_MAX + AOMA_FRONT_CAP(BYTES));
     for (unsigned i = 0; i < 1000; i++)
         AO_free(AO_malloc(BYTES));
-    CHECK(blocks_out() == lost);
+    CHECK(blocks_out_or_lost() == lost);
 }
 
 /* Runs it with the stack lower by so many bytes. */
