@@ -15,8 +15,8 @@ a day on one core; AOMALLOC_TEST_SEED repeats what is random in it.
 
   --list           the proofs
   --some           samples, more than in the test suite
-  --each           each boundary with one of the things to try there; of calls of more than 8000 instructions threads
-                   stop and forks happen at one in 16: takes some hours
+  --each           each boundary with one of the things to try there; of calls of more than 8000 instructions handlers
+                   run at one in 8, threads stop and forks happen at one in 64: takes some hours
   --variant V      tests of this variant only, as far as they are of a variant: those that --list shows without a slash,
                    and commands with VARIANT. Other commands are run as they are
   --markdown FILE  replaces the table in FILE by the counts that the runs printed, also those of earlier runs that are

@@ -15,7 +15,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { OPERATIONS = 1000, SLOTS = 64, SECONDS_MAX = 100, SAMPLES = 2, ONE_IN_LONG = 16 };
+enum { OPERATIONS = 1000, SLOTS = 64, SECONDS_MAX = 100, SAMPLES = 2, ONE_IN_LONG = 64 };
 
 static _Atomic(void *) slots[SLOTS];
 static struct exchange exchange = {.slots = slots, .slot_count = SLOTS, .min_bytes = CANARY_MIN_BYTES, .doublings = 8};

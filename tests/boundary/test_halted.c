@@ -30,7 +30,7 @@ enum {
     SECOND_STEPS_ABOUT = 400,
     SAMPLES = 1,
     PAIRS_ONE_IN = 4,
-    ONE_IN_LONG = 16
+    ONE_IN_LONG = 64
 };
 
 static _Atomic(void *) slots[SLOTS];

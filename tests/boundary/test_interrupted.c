@@ -17,7 +17,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { KEPT_MAX = 64, RUN_BLOCKS = 100, USED_MAX = 512, STEPS_ABOUT = 600, PAIR_ONE_IN = 4 };
+enum { KEPT_MAX = 64, RUN_BLOCKS = 100, USED_MAX = 512, STEPS_ABOUT = 600, PAIR_ONE_IN = 4, ONE_IN_LONG = 8 };
 
 /* Of each state. */
 enum { FEW_SAMPLES = 4, SOME_SAMPLES = 20, SAMPLES_OF_HANDLERS = 2 };
@@ -210,7 +210,7 @@ static void interrupt_by(const struct handler *handler, unsigned samples, bool w
         .what = "a handler",
         .samples = samples,
         .ways = 1,
-        .one_in_long = 1,
+        .one_in_long = ONE_IN_LONG,
         .at = at,
         .after = after,
         .with_breakpoints = with_breakpoints,
