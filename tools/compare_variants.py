@@ -60,8 +60,10 @@ def cases_of(options):
     for threads in options.idle:
         yield 'idle', threads, 'variants', ['idle', '--threads', threads]
     for starters in STORM_STARTERS:
-        rounds = str(STORM_THREADS // starters)
-        yield 'storm', str(starters), 'variants', ['storm', '--threads', str(starters), '--rounds', rounds]
+        for times in 1, 10:
+            rounds = str(times * STORM_THREADS // starters)
+            yield 'storm', f'{starters}, {times * STORM_THREADS} threads', 'variants', [
+                'storm', '--threads', str(starters), '--rounds', rounds]
     for fifo in [], ['--fifo', str(FIFO_PRIORITY)]:
         for beside in 0, 3:
             yield 'handler', f'{"SCHED_FIFO" if fifo else "ordinary"}, {beside} beside', 'variants', [
@@ -159,19 +161,21 @@ def program_text(figures, metric):
     return text
 
 
-def means(figures, metric):
-    """The row of geometric means of the ratios to base."""
+def means(figures, metric, title, cases):
+    """A row of geometric means of the ratios to base."""
     ways = figures.ways('programs')
     cells = [statistics.geometric_mean(figures.median('programs', case, way, metric) /
                                        figures.median('programs', case, 'base', metric)
-                                       for case in figures.cases('programs')) for way in ways]
-    return '| geometric mean | ' + ' | '.join(f'({cell:.2f})' if way != 'base' else '' for way, cell in
+                                       for case in cases) for way in ways]
+    return f'| {title} | ' + ' | '.join(f'({cell:.2f})' if way != 'base' else '' for way, cell in
                                               zip(ways, cells)) + ' |'
 
 
 def workload_tables(figures):
     yield from table(figures, 'workload', 'ns per operation: workload, threads', 'ns_per_op',
                      with_ratio(figures, 'workload', 'ns_per_op'))
+    yield from table(figures, 'workload', 'most KiB resident above the start', 'peak_kib',
+                     with_ratio(figures, 'workload', 'peak_kib'))
     yield from table(figures, 'workload', 'resident KiB when all is freed', 'end_kib',
                      with_ratio(figures, 'workload', 'end_kib'))
     for name in WORKLOADS:
@@ -194,6 +198,8 @@ def storm_tables(figures):
     yield from table(figures, 'storm', 'starters: µs per thread', 'ns_per_thread',
                      with_ratio(figures, 'storm', 'ns_per_thread', 1000))
     yield from table(figures, 'storm', 'resident KiB at the end', 'end_kib', with_ratio(figures, 'storm', 'end_kib'))
+    yield from table(figures, 'storm', 'the same after trim', 'trimmed_kib',
+                     with_ratio(figures, 'storm', 'trimmed_kib'))
 
 
 def handler_tables(figures):
@@ -215,7 +221,13 @@ def handler_tables(figures):
 def programs_tables(figures):
     for title, metric in (('elapsed s', 'elapsed'), ('peak resident MiB', 'peak')):
         *lines, end = table(figures, 'programs', title, metric, program_text(figures, metric))
-        yield from [*lines, means(figures, metric), end]
+        yield from lines
+        cases = figures.cases('programs')
+        yield means(figures, metric, 'geometric mean', cases)
+        real = [case for case in cases if case not in bench_programs.CLASSIC]
+        if real:
+            yield means(figures, metric, 'of real programs', real)
+        yield end
 
 
 TABLES = {'workload': workload_tables, 'chain': chain_tables, 'idle': idle_tables, 'storm': storm_tables,

@@ -43,8 +43,8 @@ static const char doc[] =
     "  median,min,q1,q3,max               of these values; q1, q3: quartiles\n"
     "  vs_reference,vs_libc               median divided by that of libatomic_ops\n"
     "                                     or of the C library; may be empty\n"
-    "Metrics: ns_per_op; and, for phases and phases-mixed, KiB resident above the start: peak_kib, end_kib (all is "
-    "freed), trimmed_kib"
+    "Metrics: ns_per_op; peak_kib, the most KiB resident above the start; and, for phases and phases-mixed, without the"
+    " harness's own memory in it, also end_kib (all is freed), trimmed_kib"
     " (after the allocator's own call to give memory back), each also divided by the live bytes: peak_per_live,"
     " end_per_live, trimmed_per_live.\n\n"
     "Exit status: 0 when all asked for was measured, 1 when something failed, 64 for wrong usage.";

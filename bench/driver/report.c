@@ -63,8 +63,9 @@ static void print_block(const struct bench_plan *plan, FILE *out, unsigned workl
     print_medians(plan, out, workload, threads, BENCH_NS_PER_OP);
     print_ratios(plan, out, workload, threads, BENCH_REFERENCE_NAME);
     print_ratios(plan, out, workload, threads, BENCH_LIBC_NAME);
+    print_medians(plan, out, workload, threads, BENCH_PEAK_KIB);
     if (bench_catalog[plan->workloads[workload]].memory)
-        for (int metric = BENCH_PEAK_KIB; metric < BENCH_METRICS; metric++)
+        for (int metric = BENCH_PEAK_KIB + 1; metric < BENCH_METRICS; metric++)
             print_medians(plan, out, workload, threads, (enum bench_metric)metric);
 }
 

@@ -8,6 +8,7 @@
 #include "argument.h"
 #include "binding.h"
 #include "harness.h"
+#include "memory.h"
 
 #include <argp.h>
 #include <fcntl.h>
@@ -142,14 +143,18 @@ static struct bench_result run(const struct bench_options *options)
     };
     if (bench_catalog[options->workload].memory)
         return bench_phases_run(options);
-    return bench_timed_run(workloads[options->workload], options);
+    long start_kib = bench_resident_kib();
+    struct bench_result result = bench_timed_run(workloads[options->workload], options);
+    result.peak_kib = bench_peak_resident_kib() - start_kib; /* with the threads and the harness's arrays */
+    return result;
 }
 
 static void print(const struct bench_result *result)
 {
-    printf("library=%s ops=%" PRIu64 " ns_per_op=%.4f", bench_binding_library(), result->ops, result->ns_per_op);
+    printf("library=%s ops=%" PRIu64 " ns_per_op=%.4f peak_kib=%ld", bench_binding_library(), result->ops,
+           result->ns_per_op, result->peak_kib);
     if (result->live_kib != 0)
-        printf(" live_kib=%ld peak_kib=%ld end_kib=%ld", result->live_kib, result->peak_kib, result->end_kib);
+        printf(" live_kib=%ld end_kib=%ld", result->live_kib, result->end_kib);
     if (result->trimmed)
         printf(" trimmed_kib=%ld", result->trimmed_kib);
     printf("\n");
