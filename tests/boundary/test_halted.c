@@ -34,7 +34,7 @@ enum {
 };
 
 static _Atomic(void *) slots[SLOTS];
-static struct exchange exchange = {.slots = slots, .slot_count = SLOTS, .min_bytes = CANARY_MIN_BYTES, .doublings = 6};
+static struct exchange exchange = {.slots = slots, .slot_count = SLOTS, .min_bytes = CANARY_MIN_BYTES, .doublings = 3};
 
 static const struct state *current;
 static unsigned threads; /* that never come back */
