@@ -173,6 +173,10 @@ def fit_table(model):
     yield ''
 
 
+def is_refuted(model, row):
+    return row in model.cells and max(model.ratio(row), 1 / model.ratio(row)) > FAR_OFF
+
+
 def extrapolation_table(model):
     numbers = [n for n in model.numbers() if n in SHOWN and n > 1]
     yield '| ns per operation, CPUs | 1, measured | ' + ' | '.join(map(str, numbers)) + ' |'
@@ -180,9 +184,9 @@ def extrapolation_table(model):
     for row in model.rows:
         cells = [f'{model.at(row, n):.{0 if model.at(row, n) >= 100 else 1}f}{" L" if model.is_bound(row, n) else ""}'
                  for n in numbers]
-        doubt = ' (?)' if row[1] in UNFITTED or row in model.cells and (
-            max(model.ratio(row), 1 / model.ratio(row)) > FAR_OFF) else ''
-        yield f'| {row[1]}, {row[0]}{doubt} | {model.times[(*row, 1)]:.1f} | ' + ' | '.join(cells) + ' |'
+        if is_refuted(model, row):
+            cells = ['not given by the model' if i == 0 else '' for i in range(len(numbers))]
+        yield f'| {row[1]}, {row[0]} | {model.times[(*row, 1)]:.1f} | ' + ' | '.join(cells) + ' |'
     yield ''
 
 
@@ -194,7 +198,7 @@ def draw(model, path):
              'set key left top samplen 1']
     for at, workload in enumerate(workloads):
         plots = []
-        for way in [way for way in WAYS if (way, workload) in model.rows]:
+        for way in [way for way in WAYS if (way, workload) in model.rows and not is_refuted(model, (way, workload))]:
             row, name = (way, workload), f'${way.replace("-", "_")}_{at}'
             lines += [f'{name} << EOD', *(f'{n} {model.throughput(row, n):.4f}' for n in model.numbers()), 'EOD']
             color = f'linecolor rgb "{compare_variants.COLORS[way]}"'
