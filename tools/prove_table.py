@@ -46,7 +46,7 @@ def summary(covered):
     for (proof, threads, variant, way, extent), rows in sorted(grouped(covered, keys).items()):
         sums = [sum(number(row, key) for row in rows)
                 for key in ('instructions', 'in_sections', 'boundaries', 'runs', 'handlers', 'pairs')]
-        most = [max(number(row, key) for row in rows) for key in ('missing_blocks', 'missing_chunks')]
+        most = [max(number(row, key) for row in rows) for key in ('missing_blocks', 'missing_chunks', 'hidden_chunks')]
         states = len({(row['call'], row['state']) for row in rows})
         yield (proof + (', two' if threads == '2' else ''), variant, way, extent, states, *sums, *most)
 
@@ -88,7 +88,8 @@ def main():
     covered = list(rows_of(folder, 'covered'))
     parts = [
         table(('proof', 'variant', 'by', 'tried', 'calls and states', 'instructions of these', 'in sections',
-               'boundaries tried', 'runs', 'handlers', 'pairs', 'most blocks missing', 'most chunks missing'),
+               'boundaries tried', 'runs', 'handlers', 'pairs', 'most blocks missing', 'most chunks missing',
+               'most chunks not found'),
               summary(covered)),
         table(('call', 'state', 'variant', 'by', 'instructions', 'interrupted', 'frozen', 'killed', 'forked'),
               by_state(covered)),
