@@ -152,7 +152,7 @@ static bool is_meant(size_t state)
 {
     static const size_t one_in[] = {[BOUNDARY_FEW] = 4, [BOUNDARY_SOME] = 2, [BOUNDARY_EACH] = 1, [BOUNDARY_ALL] = 1};
 
-    return (state + test_seed() + 2 * (threads - 1) + killed) % one_in[boundary_extent()] == 0;
+    return (state + test_seed() + 2 * (size_t)(threads - 1) + killed) % one_in[boundary_extent()] == 0;
 }
 
 static void halt_in_each_state(unsigned how_many, bool by_killing)

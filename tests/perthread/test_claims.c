@@ -595,7 +595,7 @@ TEST(emptying_left_by_siglongjmp_is_found_again)
         CHECK(fronts_detached() == 1);
         unsigned before = cached(aoma_thread_front, BYTES);
         AO_free(AO_malloc(BYTES));
-        empty_at(3 * LEFT_AT);
+        empty_at((size_t)3 * LEFT_AT);
         CHECK(fronts_detached() == 1 && cached(aoma_thread_front, BYTES) == before);
         empty_at(LEFT_AT);
         CHECK(fronts_detached() == 0 && cached(aoma_thread_front, BYTES) == 0);
