@@ -38,22 +38,34 @@ bool aoma_os_purge(void *mem, size_t bytes)
     return done;
 }
 
-static bool remap(void *mem, size_t old_bytes, size_t new_bytes, int flags, void *target)
+/* 0, or what errno was then. */
+static int remap(void *mem, size_t old_bytes, size_t new_bytes, int flags, void *target)
 {
     int *error = &errno;
     int saved = *error;
-    void *got = mremap(mem, old_bytes, new_bytes, flags, target);
+    int failed = mremap(mem, old_bytes, new_bytes, flags, target) == MAP_FAILED ? *error : 0;
 
     *error = saved;
-    return got != MAP_FAILED;
+    return failed;
 }
 
 bool aoma_os_resize(void *mem, size_t old_bytes, size_t new_bytes)
 {
-    return remap(mem, old_bytes, new_bytes, 0, NULL);
+    return remap(mem, old_bytes, new_bytes, 0, NULL) == 0;
 }
 
+/*
+ * What the kernel has as several mappings it refuses to move, but may have unmapped the target by then (Linux 6.12 has,
+ * 6.18 has not), where another thread may map something before it is given back. A try to lengthen in place fails for
+ * the same reason, and changes nothing that stays.
+ */
 bool aoma_os_move(void *mem, size_t old_bytes, void *target, size_t new_bytes)
 {
-    return remap(mem, old_bytes, new_bytes, MREMAP_MAYMOVE | MREMAP_FIXED, target);
+    int failed = remap(mem, old_bytes, new_bytes, 0, NULL);
+
+    if (failed == EFAULT)
+        return false;
+    if (!failed)
+        (void)remap(mem, new_bytes, old_bytes, 0, NULL);
+    return remap(mem, old_bytes, new_bytes, MREMAP_MAYMOVE | MREMAP_FIXED, target) == 0;
 }

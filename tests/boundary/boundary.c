@@ -212,7 +212,7 @@ static bool is_chosen(void)
 {
     if (plan->whole_sections && breakpoints->about_section[position])
         return true;
-    unsigned long turn = position + test_seed();
+    uint64_t turn = position + test_seed();
     switch (boundary_extent()) {
     case BOUNDARY_ALL:
         return true;

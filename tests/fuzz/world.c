@@ -234,13 +234,16 @@ static bool resize(void *mem, size_t old_bytes, size_t new_bytes)
     return true;
 }
 
+bool __real_aoma_os_move(void *mem, size_t old_bytes, void *target, size_t new_bytes);
+
 static bool move(void *mem, size_t old_bytes, void *target, size_t new_bytes)
 {
     FUZZ_CHECK(are_all(page_of(mem), pages_of(old_bytes), USABLE));
     FUZZ_CHECK(are_all(page_of(target), pages_of(new_bytes), RESERVED));
     if (is_refused(&moves_refused))
         return false;
-    FUZZ_CHECK(mremap(mem, old_bytes, new_bytes, MREMAP_MAYMOVE | MREMAP_FIXED, target) == target);
+    if (!__real_aoma_os_move(mem, old_bytes, target, new_bytes)) /* the kernel has it as several mappings */
+        return false;
     put_off((uintptr_t)mem, old_bytes);
     enter(page_of(mem), pages_of(old_bytes), FREE);
     enter(page_of(target), pages_of(new_bytes), USABLE);

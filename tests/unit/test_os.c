@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 
 enum { PAGES = 8 };
 #define BYTES (PAGES * AOMA_PAGE_BYTES)
@@ -80,6 +81,20 @@ TEST(moved_memory_keeps_its_content)
     assert_true(is_zero((uintptr_t)target + BYTES, BYTES));
     memset(target, 1, 2 * BYTES);
     assert_aborts(write_and_abort_on_fault, mem, "aomalloc: internal error: fault"); /* nothing is left there */
+}
+
+/* A target that is unmapped when nothing has come there is a place that another thread may take. (Linux 6.18 looks
+ * before it unmaps: there this holds anyway.) */
+TEST(what_cannot_be_moved_keeps_its_target)
+{
+    unsigned char *mem = aoma_os_map(BYTES, AOMA_OS_USABLE);
+    unsigned char *target = aoma_os_map(2 * BYTES, AOMA_OS_RESERVED);
+
+    memset(mem, 0x78, BYTES);
+    assert_int_equal(mprotect(mem + BYTES / 2, BYTES / 2, PROT_READ), 0); /* two mappings */
+    assert_false(aoma_os_move(mem, BYTES, target, 2 * BYTES));
+    assert_int_equal(mprotect(target, 2 * BYTES, PROT_NONE), 0); /* ENOMEM if there is a hole */
+    assert_int_equal(mem[BYTES - 1], 0x78);
 }
 
 TEST(errno_is_kept_by_all)
