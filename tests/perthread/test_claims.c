@@ -604,6 +604,20 @@ TEST(emptying_left_by_siglongjmp_is_found_again)
     assert_accounted(0);
 }
 
+/* The emptying that was interrupted has the first word; when it has ended that one is free, and comes before the other. */
+TEST(emptying_left_in_a_handler_of_another_is_found_again)
+{
+    require_fronts();
+    fill(BYTES);
+    uintptr_t interrupted = aoma_fronts_drain_begin();
+    leave_emptying(detached, LEFT_AT);
+    aoma_fronts_drain_end(interrupted);
+    CHECK(fronts_detached() == 1);
+    empty_at(LEFT_AT);
+    CHECK(fronts_detached() == 0 && cached(aoma_thread_front, BYTES) == 0);
+    assert_accounted(0);
+}
+
 static unsigned places_that_find(void (*look)(void))
 {
     unsigned found = 0;

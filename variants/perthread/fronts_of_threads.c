@@ -95,12 +95,16 @@ uintptr_t aoma_thread_drain_begin(uintptr_t position)
     const struct aoma_front *front = aoma_thread_front;
 
     take_dead_ones_down(front, 0, front ? AOMA_FRONT_STACKS : 0);
+    for (unsigned i = 0; i < AOMA_THREAD_DRAINS; i++) { /* all of them: a free one may come before */
+        if (aoma_thread_drains[i] == position)
+            end_dead_drain(&aoma_thread_drains[i]);
+    }
     for (unsigned i = 0; i < AOMA_THREAD_DRAINS; i++) {
         volatile uintptr_t *drain = &aoma_thread_drains[i];
 
-        if (*drain && *drain != position)
+        if (*drain)
             continue;
-        *drain = position; /* what it has detached, if it was left, is this call's now */
+        *drain = position; /* what a handler in between has detached, if it was left, is this call's now */
         aoma_compiler_barrier();
         return (uintptr_t)drain;
     }
