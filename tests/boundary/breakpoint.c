@@ -121,12 +121,19 @@ static uint32_t *field(size_t at)
     return (uint32_t *)(void *)((char *)__builtin_thread_pointer() + __rseq_offset + at);
 }
 
+static bool has_sequences(void)
+{
+    return &__rseq_size && __rseq_size != 0;
+}
+
 /* The numbers stay as they are: nobody else runs in this process. */
 static bool forget_sequences(void)
 {
     uint32_t kept[RSEQ_BYTES / 4];
     unsigned long size = getauxval(AT_RSEQ_FEATURE_SIZE);
 
+    if (!has_sequences())
+        return true;
     memcpy(kept, field(0), sizeof kept);
     if (syscall(SYS_rseq, field(0), RSEQ_BYTES, RSEQ_UNREGISTER, RSEQ_SIGNATURE) != 0 &&
         syscall(SYS_rseq, field(0), size, RSEQ_UNREGISTER, RSEQ_SIGNATURE) != 0)
@@ -153,8 +160,6 @@ bool breakpoints_find(void (*call)(void), struct breakpoints *found)
 {
     struct child_result ended;
 
-    if (!&__rseq_size || __rseq_size == 0)
-        return false;
     if (sections_count == 0)
         dl_iterate_phdr(note_sections, NULL);
     memset(found, 0, sizeof *found);
