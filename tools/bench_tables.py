@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 # Copyright (c) The aomalloc developers
-"""Prints Markdown tables of one or more CSV files of aomalloc-bench: medians of time for each number of threads, and
-memory of phases as multiples of the live bytes."""
+"""Prints Markdown tables of one or more CSV files of aomalloc-bench: medians of time for each number of threads,
+the most that was resident, and memory of phases as multiples of the live bytes."""
 import argparse
 import csv
 import sys
@@ -52,6 +52,13 @@ def main():
         rows = [row for row in select(lines, 'workload', 'ns_per_op', threads=threads) if 'phases' not in row[0]]
         if rows:
             table(f'ns, {threads} thread{"s" if threads != "1" else ""}', columns, rows)
+    rows = []
+    for threads in in_order(lines, 'threads'):
+        for workload, cells in select(lines, 'workload', 'peak_kib', threads=threads):
+            if 'phases' not in workload:
+                rows.append((f'{workload}, {threads}', cells))
+    if rows:
+        table('most resident, KiB; threads', columns, rows)
     for workload in ('phases', 'phases-mixed'):
         rows = []
         for metric, what in (('peak_per_live', 'peak'), ('end_per_live', 'all freed'),
