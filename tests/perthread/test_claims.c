@@ -604,7 +604,7 @@ TEST(emptying_left_by_siglongjmp_is_found_again)
     assert_accounted(0);
 }
 
-/* The emptying that was interrupted has the first word; when it has ended that one is free, and comes before the other. */
+/* The emptying that was interrupted has the first word, which is free when that has ended, and comes before. */
 TEST(emptying_left_in_a_handler_of_another_is_found_again)
 {
     require_fronts();
