@@ -17,6 +17,9 @@
 /* Enables mmap; ends the test as skipped where there are no fronts. */
 void require_fronts(void);
 
+/* As well, for fronts of threads, that the library is told when a thread ends (thread_end.h: with glibc). */
+void require_fronts_given_up(void);
+
 /* Blocks of all classes that are neither free in their runs nor in fronts or transfer places. Exact when nobody else is
  * inside the library. */
 size_t blocks_out(void);

@@ -61,7 +61,7 @@ static void *allocate_and_free(void *argument)
 
 TEST(cache_of_a_thread_that_ends_goes_back)
 {
-    require_fronts();
+    require_fronts_given_up();
     for (uintptr_t i = 0; i < 20; i++) {
         (void)run_in_thread(allocate_and_free, i);
         CHECK(bytes_in_fronts() == 0 && fronts_owned() == 0 && fronts_made() == 1);
@@ -82,7 +82,7 @@ static void *free_share(void *argument)
 
 TEST(what_threads_freed_for_others_goes_back)
 {
-    require_fronts();
+    require_fronts_given_up();
     for (unsigned i = 0; i < 1000; i++)
         CHECK((blocks_of_another[i] = AO_malloc(200)));
     aoma_fronts_drain();
@@ -99,7 +99,7 @@ TEST(threads_start_and_end_by_thousands)
     pthread_t threads[AT_ONCE];
     size_t rounds = test_times(test_instrumented() ? 50 : 10000 / AT_ONCE);
 
-    require_fronts();
+    require_fronts_given_up();
     for (size_t round = 0; round < rounds; round++) {
         for (unsigned i = 0; i < AT_ONCE; i++)
             start(&threads[i], allocate_and_free, round * AT_ONCE + i);
@@ -136,7 +136,7 @@ TEST(calls_after_the_end_use_the_heap)
 {
     static unsigned calls;
 
-    require_fronts(); /* makes the library's key */
+    require_fronts_given_up(); /* makes the library's key */
     CHECK(pthread_key_create(&after_key, allocate_after_the_end) == 0);
     for (unsigned i = 0; i < 5; i++)
         (void)run_in_thread(ask_for_a_call_after_the_end, (uintptr_t)&calls);
@@ -229,7 +229,7 @@ static void step_through_first_calls(unsigned long by)
 
 TEST(handler_during_the_first_call_of_a_thread)
 {
-    require_fronts();
+    require_fronts_given_up();
     step_require();
     step_through_first_calls(test_long() ? 1 : 11);
 }
@@ -256,7 +256,7 @@ TEST(handler_during_the_end_of_a_thread)
 {
     step_require();
     CHECK(pthread_key_create(&before_key, step_from_here) == 0);
-    require_fronts();
+    require_fronts_given_up();
     for (act_after = 1; act_after < 3000; act_after += test_long() ? 1 : 29) {
         atomic_store(&acted, false);
         (void)run_in_thread(end_under_steps, act_after);
