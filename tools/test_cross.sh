@@ -20,7 +20,7 @@ END
 #   run, programs         they start programs of this machine.
 # and under qemu-user:
 #   unit_index, unit_mapping, unit_segment, unit_source   take pages of 4 KiB for granted.
-#   frozen, single_step   written for x86-64.
+#   frozen, single_step   qemu-user has no ptrace.
 #   no_syscall, mode      qemu-user has no seccomp, and does not start itself again for /proc/self/exe.
 # The last two skip themselves where tests are said to be instrumented. What else a machine lacks, tests find out.
 processor=aarch64

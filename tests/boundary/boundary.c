@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 /* Where more than so many instructions are left in a copy, one in so many is counted to the end. */
-enum { COUNTED_MAX = 500, COUNTED_ONE_IN = 64, EXIT_NOT_HIT = 98 };
+enum { COUNTED_MAX = 500, COUNTED_ONE_IN = 64, EXIT_NOT_HIT = 98, TRIES_OF_SECTIONS = 20 };
 
 /* A longer call is not among a few: its steps alone take more time than all else. Most are in loops there. */
 enum { STEPS_OF_LONG_MIN = 8000 };
@@ -60,7 +60,7 @@ const char *boundary_extent_name(void)
     return name;
 }
 
-static void *share(size_t bytes)
+void *boundary_share(size_t bytes)
 {
     void *shared = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
@@ -93,14 +93,14 @@ static void only_switch(void)
 void boundary_begin(void)
 {
     step_require();
-    tally = share(sizeof *tally);
-    breakpoints = share(sizeof *breakpoints);
+    tally = boundary_share(sizeof *tally);
+    breakpoints = boundary_share(sizeof *breakpoints);
     own_steps = 0;
     step_through(count_step, only_switch);
     switching_steps = own_steps;
 }
 
-static void prepare(const struct state *state)
+void boundary_prepare(const struct state *state)
 {
     if (state->needs != STATIC_HEAP)
         AO_malloc_enable_mmap();
@@ -127,15 +127,19 @@ static void try_state(void *argument)
     }
     if (boundary_extent() == BOUNDARY_ALL)
         return;
-    prepare(state);
+    boundary_prepare(state);
     step_through(count_boundary, state->call_it);
 }
 
-bool boundary_is_possible(const struct state *state)
+bool boundary_is_possible(const struct state *state, bool with_breakpoints)
 {
     struct state tried = *state;
     struct child_result ended;
 
+    if (with_breakpoints && !breakpoints_exist()) {
+        printf("left out: call=%s state=%s: no breakpoints for this processor\n", state->call, state->name);
+        return false;
+    }
     fflush(NULL);
     child_run(try_state, &tried, CHILD_STDERR_SHARED, &ended);
     if (WIFEXITED(ended.status) && WEXITSTATUS(ended.status) == TEST_SKIPPED) {
@@ -177,20 +181,18 @@ static void end_copy(void)
     _exit(0);
 }
 
-static void wait_for_copy(pid_t copy)
+/* False: it did not come by the breakpoint. */
+static bool wait_for_copy(pid_t copy)
 {
     int status;
 
     CHECK(copy > 0 && waitpid(copy, &status, 0) == copy);
-    if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_NOT_HIT) {
-        tally->not_hit++;
-        CHECK(!plan->whole_sections || !breakpoints->about_section[position]);
-        return;
-    }
+    if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_NOT_HIT)
+        return false;
     tally->copies++;
     tally->covered++;
     if (status == 0)
-        return;
+        return true;
     fprintf(stderr, "%s in state %s, %s at %s %lu: the copy ended with wait status 0x%x\n", plan->state->call,
             plan->state->name, tally->what, plan->with_breakpoints ? "breakpoint" : "instruction", position, status);
     _exit(1);
@@ -239,7 +241,7 @@ static bool split(void)
         return true;
     pid_t copy = copy_process();
     if (copy != 0) {
-        wait_for_copy(copy);
+        CHECK(wait_for_copy(copy));
         return true;
     }
     unsigned system_calls = step_system_calls;
@@ -284,6 +286,22 @@ static void stop_at(uintptr_t address)
     end_copy();
 }
 
+/* In a section of which nothing is to be left out: again, if another process was given the processor in it. */
+static void try_breakpoint(void)
+{
+    bool must_be_hit = plan->whole_sections && breakpoints->about_section[position];
+
+    for (unsigned tries = 0; tries < (must_be_hit ? TRIES_OF_SECTIONS : 1); tries++) {
+        pid_t copy = copy_process();
+        if (copy == 0)
+            stop_at(breakpoints->at[position]);
+        if (wait_for_copy(copy))
+            return;
+    }
+    CHECK(!must_be_hit);
+    tally->not_hit++;
+}
+
 static void by_breakpoints(void)
 {
     CHECK(breakpoints_find(plan->state->call_it, breakpoints));
@@ -293,12 +311,8 @@ static void by_breakpoints(void)
     always = rng_below(&boundary_rng, breakpoints->count);
     unsigned long covered = tally->covered, not_hit = tally->not_hit;
     for (position = 0; position < breakpoints->count; position++) {
-        if (!is_chosen())
-            continue;
-        pid_t copy = copy_process();
-        if (copy == 0)
-            stop_at(breakpoints->at[position]);
-        wait_for_copy(copy);
+        if (is_chosen())
+            try_breakpoint();
     }
     CHECK(tally->covered > covered || tally->not_hit == not_hit);
 }
@@ -307,7 +321,7 @@ static void run_plan(void *argument)
 {
     (void)argument;
     boundary_rng = rng_stream(test_seed(), tally->copies);
-    prepare(plan->state);
+    boundary_prepare(plan->state);
     (plan->with_breakpoints ? by_breakpoints : by_steps)();
 }
 

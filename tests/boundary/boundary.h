@@ -62,8 +62,17 @@ void boundary_each(const struct boundary_plan *plan);
 /* Sets up the tally and skips the test where it cannot be. */
 void boundary_begin(void);
 
-/* Whether the state can be had here, by what is in front of the heaps, and the call is no longer than is meant. */
-bool boundary_is_possible(const struct state *state);
+/*
+ * Whether the state can be had here, by what is in front of the heaps, the call is no longer than is meant, and there
+ * are breakpoints, if they are.
+ */
+bool boundary_is_possible(const struct state *state, bool with_breakpoints);
+
+/* In a new process: the heap as the call is to find it. */
+void boundary_prepare(const struct state *state);
+
+/* For this process and all that it forks. */
+void *boundary_share(size_t bytes);
 
 /* Skips a test of states_of_variant where there are none. */
 void boundary_require_own_states(void);

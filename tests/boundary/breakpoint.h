@@ -11,6 +11,9 @@
 
 enum { BREAKPOINTS_MAX = 8192 };
 
+/* Whether they are known for this processor. */
+bool breakpoints_exist(void);
+
 /* The instructions that a call runs through when nothing aborts its sections. */
 struct breakpoints {
     size_t count;

@@ -6,6 +6,11 @@
 #include "breakpoint.h"
 #include "test.h"
 
+bool breakpoints_exist(void)
+{
+    return false;
+}
+
 bool breakpoints_find(void (*call)(void), struct breakpoints *found)
 {
     (void)call;

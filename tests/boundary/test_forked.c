@@ -59,7 +59,7 @@ static void fork_at(struct boundary_plan plan)
 static void fork_in_state(const struct state *state, bool with_breakpoints)
 {
     boundary_begin();
-    if (!boundary_is_possible(state))
+    if (!boundary_is_possible(state, with_breakpoints))
         return;
     current = state;
     fork_at((struct boundary_plan){

@@ -128,7 +128,7 @@ static void halt(void)
 static void halt_in_state(const struct state *state, bool with_breakpoints)
 {
     boundary_begin();
-    if (!boundary_is_possible(state))
+    if (!boundary_is_possible(state, with_breakpoints))
         return;
     current = state;
     boundary_each(&(struct boundary_plan){

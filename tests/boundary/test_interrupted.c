@@ -227,7 +227,7 @@ static void interrupt_in_state(const struct state *state, bool with_breakpoints)
 {
     boundary_begin();
     current = state;
-    if (!boundary_is_possible(state))
+    if (!boundary_is_possible(state, with_breakpoints))
         return;
     if (boundary_extent() == BOUNDARY_ALL) {
         for (unsigned i = 0; i < HANDLERS; i++)
@@ -275,7 +275,7 @@ TEST(each_handler_in_each_handler)
         current = &state;
         state.name = handlers[i].name;
         state.call_it = handlers[i].run;
-        CHECK(boundary_is_possible(&state));
+        CHECK(boundary_is_possible(&state, false));
         for (unsigned n = 0; n < SHORT_HANDLERS; n++)
             interrupt_by(&handlers[n], SAMPLES_OF_HANDLERS, false);
         report("steps");

@@ -2,14 +2,18 @@
 /* Copyright (c) The aomalloc developers */
 
 /*
- * Runs code one instruction at a time: x86's trap flag raises SIGTRAP after each, and the kernel clears the flag while
- * the handler runs. Only on x86-64; elsewhere, and where no trap arrives, the test is skipped. In a virtual machine a
- * step may take tens of microseconds, so only what is to be examined should stand between step_on() and step_off().
+ * Runs code one instruction at a time: after each a signal handler runs in it. By the trap flag on x86-64, by ptrace
+ * elsewhere, or as AOMALLOC_TEST_STEP says (step_way.h; none: not at all).
+ * Where neither can be had the test is skipped. In a virtual machine a step may take tens of microseconds, so only what
+ * is to be examined should stand between step_on() and step_off().
  */
 #ifndef AOMALLOC_TEST_STEP_H
 #define AOMALLOC_TEST_STEP_H
 
+#include "step_way.h"
+
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /*
@@ -26,8 +30,14 @@ extern _Thread_local bool (*step_function)(void);
 extern _Thread_local uintptr_t step_address;
 extern _Thread_local unsigned step_system_calls;
 
-/* Ends the test as skipped unless instructions can be stepped through here. */
+/*
+ * Ends the test as skipped unless instructions can be stepped through here. Threads that exist already but for the
+ * caller cannot.
+ */
 void step_require(void);
+
+/* The same, for one way; NULL: whichever there is. */
+void step_require_way(const struct step_way *way);
 
 /* What surrounds the stepped code stays outside: a handler may change the same variables. */
 static inline void step_barrier(void)
@@ -37,19 +47,16 @@ static inline void step_barrier(void)
 
 static inline void step_on(void)
 {
-#if defined(__x86_64__)
     step_barrier();
     if (step_function)
-        __builtin_ia32_writeeflags_u64(__builtin_ia32_readeflags_u64() | 0x100u);
-#endif
+        step_way->on();
 }
 
 static inline void step_off(void)
 {
-#if defined(__x86_64__)
-    __builtin_ia32_writeeflags_u64(__builtin_ia32_readeflags_u64() & ~0x100ull);
+    if (step_way)
+        step_way->off();
     step_barrier();
-#endif
 }
 
 #endif /* AOMALLOC_TEST_STEP_H */
