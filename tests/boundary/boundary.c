@@ -308,7 +308,8 @@ static void by_breakpoints(void)
     CHECK(breakpoints->count > switching_steps);
     tally->boundaries = breakpoints->count;
     tally->in_sections = breakpoints->in_sections;
-    always = rng_below(&boundary_rng, breakpoints->count);
+    /* Not one of the first, which may be those that switch steps on, and are not come by without. */
+    always = switching_steps + rng_below(&boundary_rng, breakpoints->count - switching_steps);
     unsigned long covered = tally->covered, not_hit = tally->not_hit;
     for (position = 0; position < breakpoints->count; position++) {
         if (is_chosen())

@@ -180,6 +180,20 @@ static AOMA_NOINLINE void allocate_or_free(void **block)
     }
 }
 
+/* Empties the front, and leaves a batch's worth free where the next one comes from: a call that has to make a run, or
+ * to move one, and is left, loses that. */
+static void drain_with_a_batch_free(void)
+{
+    enum { SOME = 2 * AOMA_FRONT_BATCH_MAX };
+    void *some[SOME];
+
+    for (unsigned i = 0; i < SOME; i++)
+        CHECK((some[i] = AO_malloc(BYTES)));
+    for (unsigned i = 0; i < SOME; i++)
+        AO_free(some[i]);
+    aoma_fronts_drain();
+}
+
 /* Leaves one call of malloc and one of free at the k-th instruction, for each k. */
 static unsigned leave_everywhere(bool drained)
 {
@@ -191,7 +205,7 @@ static unsigned leave_everywhere(bool drained)
         for (act_after = 1; acted; act_after++) {
             block = NULL;
             if (drained)
-                aoma_fronts_drain();
+                drain_with_a_batch_free();
             if (call == 1)
                 block = AO_malloc(BYTES);
             arm(leave);
