@@ -3,12 +3,13 @@
 
 /* Runs a fuzz target on files, and on those of folders, in the order of their names, without a fuzzer. */
 #define _GNU_SOURCE
+#include "mremap.h"
+
 #include <dirent.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -58,28 +59,14 @@ static void replay_folder(const char *path)
     free(entries);
 }
 
-static void shorten(void)
-{
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    char *pages = mmap(NULL, 4 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-    if (pages == MAP_FAILED)
-        _exit(EXIT_FAILURE);
-    pages[2 * page] = 1;
-    if (mremap(pages, 2 * page, page, 0) != pages || *(volatile char *)(pages + 2 * page) != 1)
-        _exit(EXIT_FAILURE);
-    _exit(EXIT_SUCCESS);
-}
-
-/* qemu-user's mremap (7.2, for 32 bits) takes away what follows the memory that it shortens. In the targets' range of
- * addresses that is in use. Tried in a child, which may end by SIGSEGV. */
+/* Where it cannot, what it takes away is in the targets' range of addresses, and in use. */
 static bool can_shorten(void)
 {
     int status;
     pid_t child = fork();
 
     if (child == 0)
-        shorten();
+        _exit(mremap_shortens_soundly() ? EXIT_SUCCESS : EXIT_FAILURE);
     return child > 0 && waitpid(child, &status, 0) == child && status == 0;
 }
 
