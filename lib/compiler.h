@@ -9,6 +9,8 @@
 #include <stdint.h>
 
 #define AOMA_EXPORT __attribute__((visibility("default")))
+/* Data of the library alone, said so where it is declared: then it is addressed directly, not by way of a table. */
+#define AOMA_HIDDEN __attribute__((visibility("hidden")))
 #define AOMA_COLD __attribute__((cold, noinline))
 #define AOMA_NOINLINE __attribute__((noinline))
 #define AOMA_INLINE static inline __attribute__((always_inline, unused))

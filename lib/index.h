@@ -31,7 +31,7 @@ struct aoma_directory {
     struct aoma_word present[AOMA_KEYS];
 };
 
-extern struct aoma_directory aoma_directories[AOMA_DIRECTORIES];
+extern AOMA_HIDDEN struct aoma_directory aoma_directories[AOMA_DIRECTORIES];
 
 /* Whether a search would find the segment. Both bits: who set the first may have died before the second. */
 AOMA_INLINE bool aoma_index_names(const struct aoma_segment *segment, unsigned key)

@@ -190,7 +190,7 @@ struct aoma_recent {
     struct aoma_ptr word; /* aoma_active */
 } __attribute__((aligned(64)));
 
-extern struct aoma_recent aoma_run_recent;
+extern AOMA_HIDDEN struct aoma_recent aoma_run_recent;
 
 AOMA_INLINE struct aoma_run *aoma_recent_run(void)
 {
@@ -291,7 +291,7 @@ AOMA_INLINE bool aoma_run_holds(const struct aoma_run *run, uintptr_t address, s
 #endif
 #define AOMA_RUN_HINTS ((size_t)1 << AOMA_RUN_HINTS_SHIFT)
 
-extern struct aoma_ptr aoma_run_hints[AOMA_RUN_HINTS]; /* release, acquire: the run's constants */
+extern AOMA_HIDDEN struct aoma_ptr aoma_run_hints[AOMA_RUN_HINTS]; /* release, acquire: the run's constants */
 
 AOMA_INLINE struct aoma_ptr *aoma_run_hint(uintptr_t address)
 {

@@ -12,10 +12,10 @@
 #include "size_class_table.h"
 #include "units.h"
 
-extern const uint8_t aoma_class_lookup[AOMA_CLASS_LOOKUP_BYTES / 16 + 1];
-extern const uint32_t aoma_class_bytes_table[AOMA_CLASSES];
-extern const uint8_t aoma_class_chunks_table[AOMA_CLASSES];
-extern const uint8_t aoma_class_roomy_chunks_table[AOMA_CLASSES];
+extern AOMA_HIDDEN const uint8_t aoma_class_lookup[AOMA_CLASS_LOOKUP_BYTES / 16 + 1];
+extern AOMA_HIDDEN const uint32_t aoma_class_bytes_table[AOMA_CLASSES];
+extern AOMA_HIDDEN const uint8_t aoma_class_chunks_table[AOMA_CLASSES];
+extern AOMA_HIDDEN const uint8_t aoma_class_roomy_chunks_table[AOMA_CLASSES];
 
 /* Class of a whole-chunk run that holds one large object. */
 #define AOMA_CLASS_LARGE AOMA_CLASSES

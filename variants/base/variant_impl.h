@@ -8,7 +8,7 @@
 
 #define AOMA_VARIANT_DIRECT true
 
-extern struct aoma_heap aoma_base_heap;
+extern AOMA_HIDDEN struct aoma_heap aoma_base_heap;
 
 AOMA_INLINE bool aoma_variant_take(unsigned class, void **block)
 {

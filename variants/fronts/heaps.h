@@ -22,7 +22,7 @@ struct aoma_heap_apart {
 } __attribute__((aligned(128)));
 
 /* All zero, hence good; only what is used costs memory. */
-extern struct aoma_heap_apart aoma_heaps[AOMA_NUMBERS];
+extern AOMA_HIDDEN struct aoma_heap_apart aoma_heaps[AOMA_NUMBERS];
 
 /*
  * While there is only the static heap, its memory counts more than speed: each heap may hold a run of each class,
@@ -33,7 +33,7 @@ extern struct aoma_heap_apart aoma_heaps[AOMA_NUMBERS];
 #define AOMA_HEAPS_STATIC_HEAPS ((unsigned)(AOMA_STATIC_HEAP_BYTES / AOMA_HEAPS_STATIC_SHARE_BYTES) + 1)
 
 /* 0 -> 1 when a refill sees that mmap is enabled. A hint: until then some more numbers share heaps. */
-extern struct aoma_hint aoma_heaps_spread;
+extern AOMA_HIDDEN struct aoma_hint aoma_heaps_spread;
 
 AOMA_INLINE struct aoma_heap *aoma_heap_here(void)
 {

@@ -38,7 +38,7 @@ struct aoma_rseq_place {
     struct aoma_ptr id;
 } __attribute__((aligned(64)));
 
-extern struct aoma_rseq_place aoma_rseq_place;
+extern AOMA_HIDDEN struct aoma_rseq_place aoma_rseq_place;
 
 /* Acquire: pairs with the release of aoma_fronts_turn_on. */
 AOMA_INLINE intptr_t aoma_rseq_id(void)

@@ -45,7 +45,7 @@
 
 /* By the number in the field that the kernel keeps: the front, 0 where there is none or it is being emptied. Written by
  * CAS: 0 -> the front by who made it or has emptied it, the front -> 0 by who empties it. */
-extern struct aoma_ptr aoma_fronts[AOMA_NUMBERS];
+extern AOMA_HIDDEN struct aoma_ptr aoma_fronts[AOMA_NUMBERS];
 
 /* Restarts all sections that are under way in this process, by membarrier; false: it refused. */
 bool aoma_rseq_restart_all(void);

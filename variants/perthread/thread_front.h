@@ -36,7 +36,7 @@ struct aoma_thread_head {
 
 /* Initial-exec: reading it is no call. May be touched only when fronts are on: earlier there may be no thread pointer.
  * Changed by the thread and its handlers alone. */
-extern __thread struct aoma_front *volatile aoma_thread_front __attribute__((tls_model("initial-exec")));
+extern AOMA_HIDDEN __thread struct aoma_front *volatile aoma_thread_front __attribute__((tls_model("initial-exec")));
 
 /*
  * The drains of the thread that are under way, each a handler's in the one before, by position (stack_position.h); 0:
@@ -45,17 +45,18 @@ extern __thread struct aoma_front *volatile aoma_thread_front __attribute__((tls
  * thread empties no fronts.
  */
 #define AOMA_THREAD_DRAINS 8u
-extern __thread volatile uintptr_t aoma_thread_drains[AOMA_THREAD_DRAINS] __attribute__((tls_model("initial-exec")));
+extern AOMA_HIDDEN __thread volatile uintptr_t aoma_thread_drains[AOMA_THREAD_DRAINS]
+    __attribute__((tls_model("initial-exec")));
 
 /* Calls that go without a front before another of the thread looks for one. */
-extern __thread volatile unsigned aoma_thread_skip __attribute__((tls_model("initial-exec")));
+extern AOMA_HIDDEN __thread volatile unsigned aoma_thread_skip __attribute__((tls_model("initial-exec")));
 
 /* By number of front: 0 it is nobody's; else the address of the owner's aoma_thread_front, which differs between
  * threads. CAS from 0; else written by the owner. */
-extern struct aoma_ptr aoma_thread_owners[AOMA_NUMBERS];
+extern AOMA_HIDDEN struct aoma_ptr aoma_thread_owners[AOMA_NUMBERS];
 
 /* 0 -> 1: there are fronts. */
-extern struct aoma_ptr aoma_threads_on;
+extern AOMA_HIDDEN struct aoma_ptr aoma_threads_on;
 
 AOMA_INLINE struct aoma_thread_head *aoma_thread_head(const struct aoma_front *front)
 {
