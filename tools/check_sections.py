@@ -3,7 +3,7 @@
 # Copyright (c) The aomalloc developers
 """Checks the restartable sections of a built libaomalloc in variant percpu, as the kernel will see them.
 
-Of each descriptor: the section that it names ends with the commit, a store of 16 bits, and has no other; control leaves
+Of each descriptor: the section that it names ends with the commit, a store of 32 bits, and has no other; control leaves
 it by branches and by its end only; the handler lies outside, behind the signature. A test that runs can hardly find a
 commit outside of its section, since an interrupt would have to come before that very instruction.
 """
@@ -14,10 +14,10 @@ import subprocess
 import sys
 
 DESCRIPTOR = struct.Struct('<IIQQQ')  # version, flags, start, length, abort handler
-# What a 16-bit store and a call look like, and the word before each handler.
+# What a 32-bit store and a call look like, and the word before each handler.
 PROCESSORS = {
-    'AArch64': (r'strh\b', r'(bl|blr|ret|svc)\b', 0xd428bc00),
-    'X86-64': (r'mov\s+%(?:[abcd]x|[sd]i|[sb]p|r\d+w),.*\(', r'(call|ret|syscall)', 0x53053053),
+    'AArch64': (r'str\s+w\d+', r'(bl|blr|ret|svc)\b', 0xd428bc00),
+    'X86-64': (r'mov\s+%(?:e[a-d]x|e[sd]i|e[sb]p|r\d+d),.*\(', r'(call|ret|syscall)', 0x53053053),
 }
 
 

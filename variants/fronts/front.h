@@ -43,11 +43,14 @@
 /* Blocks that move at once; fewer where half of the cap is fewer. */
 #define AOMA_FRONT_BATCH_MAX 64u
 
+/*
+ * top has 32 bits, although a position needs 16: processors may hand a stored word of 32 or 64 bits to the next load of
+ * it sooner than a narrower one (Zen 3: 0.4 ns and 2.5 ns), and each pop and push loads what the last one stored.
+ */
 struct aoma_front_stack {
-    volatile uint16_t top;
+    volatile uint32_t top;
     uint16_t bottom;
     volatile uint16_t end;
-    uint16_t unused;
 };
 
 /*
@@ -120,8 +123,8 @@ AOMA_INLINE unsigned aoma_front_low_cap(unsigned class)
 
 /*
  * The mark of a cached block: in its second word, from when it is pushed, or taken in a batch from its run, until it is
- * popped. A block that is given back and has it was likely given back before, or never handed out. At check level none
- * there are no marks.
+ * popped. A block that is given back and has it was likely given back before, or never handed out. It is the block's
+ * address less one, which programs hardly store there themselves. At check level none there are no marks.
  */
 AOMA_INLINE uintptr_t *aoma_front_mark_of(void *block)
 {
@@ -130,13 +133,13 @@ AOMA_INLINE uintptr_t *aoma_front_mark_of(void *block)
 
 AOMA_INLINE bool aoma_front_is_marked(void *block)
 {
-    return AOMA_CHECKS_FREES && *aoma_front_mark_of(block) == ~(uintptr_t)block;
+    return AOMA_CHECKS_FREES && *aoma_front_mark_of(block) == (uintptr_t)block - 1;
 }
 
 AOMA_INLINE void aoma_front_mark(void *block)
 {
     if (AOMA_CHECKS_FREES)
-        *aoma_front_mark_of(block) = ~(uintptr_t)block;
+        *aoma_front_mark_of(block) = (uintptr_t)block - 1;
 }
 
 AOMA_INLINE void aoma_front_clear_mark(void *block)

@@ -53,7 +53,7 @@ AOMA_INLINE void *aoma_front_pop(intptr_t on, unsigned number)
     unsigned top = stack->top;
     if (aoma_likely(top > stack->bottom)) {
         block = aoma_thread_slots(front)[top - 1];
-        stack->top = (uint16_t)(top - 1);
+        stack->top = top - 1;
         aoma_prefetch_for_change(aoma_thread_slots(front)[top - 2]); /* need not be a block */
     }
     aoma_claim_end(front, number);
@@ -72,7 +72,7 @@ AOMA_INLINE bool aoma_front_push(intptr_t on, unsigned number, void *block)
     bool fits = top < stack->end;
     if (aoma_likely(fits)) {
         aoma_thread_slots(front)[top] = block;
-        stack->top = (uint16_t)(top + 1);
+        stack->top = top + 1;
     }
     aoma_claim_end(front, number);
     return fits;
@@ -92,7 +92,7 @@ AOMA_INLINE unsigned aoma_front_pop_batch(intptr_t on, unsigned number, void **b
         count = n;
     for (unsigned i = 0; i < count; i++)
         blocks[i] = aoma_thread_slots(front)[top - count + i];
-    stack->top = (uint16_t)(top - count);
+    stack->top = top - count;
     aoma_claim_end(front, number);
     return count;
 }
@@ -110,7 +110,7 @@ AOMA_INLINE bool aoma_front_push_batch(intptr_t on, unsigned number, void *const
     if (fits) {
         for (unsigned i = 0; i < n; i++)
             aoma_thread_slots(front)[top + i] = blocks[i];
-        stack->top = (uint16_t)(top + n);
+        stack->top = top + n;
     }
     aoma_claim_end(front, number);
     return fits;

@@ -64,8 +64,8 @@
     ".popsection\n\t"
 
 _Static_assert(sizeof(void *) == 8, "the sections know pointers of 64 bits only");
-_Static_assert(offsetof(struct aoma_front_stack, bottom) == 2, "as in the sections");
-_Static_assert(offsetof(struct aoma_front_stack, end) == 4, "as in the sections");
+_Static_assert(offsetof(struct aoma_front_stack, bottom) == 4, "as in the sections");
+_Static_assert(offsetof(struct aoma_front_stack, end) == 6, "as in the sections");
 
 AOMA_INLINE bool aoma_sections_exist(void)
 {
@@ -76,13 +76,13 @@ AOMA_INLINE void *aoma_section_pop(intptr_t area, intptr_t id, unsigned class)
 {
     void *block = NULL;
 
-    __asm__ volatile(AOMA_SECTION_BEGIN_OR_5 "ldrh w11, [x10]\n\t"
-                                             "ldrh w12, [x10, #2]\n\t"
+    __asm__ volatile(AOMA_SECTION_BEGIN_OR_5 "ldr w11, [x10]\n\t"
+                                             "ldrh w12, [x10, #4]\n\t"
                                              "cmp w11, w12\n\t"
                                              "b.ls 5f\n\t"
                                              "sub w11, w11, #1\n\t"
                                              "ldr %[block], [x9, x11, lsl #3]\n\t"
-                                             "strh w11, [x10]\n" /* the commit */
+                                             "str w11, [x10]\n" /* the commit */
                                              "2:\n\t"
                                              "sub w11, w11, #1\n\t"
                                              "ldr x12, [x9, x11, lsl #3]\n\t"
@@ -96,13 +96,13 @@ AOMA_INLINE void *aoma_section_pop(intptr_t area, intptr_t id, unsigned class)
 
 AOMA_INLINE bool aoma_section_push(intptr_t area, intptr_t id, unsigned class, void *block)
 {
-    __asm__ goto(AOMA_SECTION_BEGIN_OR_FAIL "ldrh w11, [x10]\n\t"
-                                            "ldrh w12, [x10, #4]\n\t"
+    __asm__ goto(AOMA_SECTION_BEGIN_OR_FAIL "ldr w11, [x10]\n\t"
+                                            "ldrh w12, [x10, #6]\n\t"
                                             "cmp w11, w12\n\t"
                                             "b.hs %l[fail]\n\t"
                                             "str %[block], [x9, x11, lsl #3]\n\t"
                                             "add w11, w11, #1\n\t"
-                                            "strh w11, [x10]\n" /* the commit */
+                                            "str w11, [x10]\n" /* the commit */
                                             "2:\n\t" AOMA_SECTION_ABORT("", "%l[fail]")
                  :
                  : AOMA_SECTION_INPUTS, [block] "r"(block)
@@ -117,8 +117,8 @@ AOMA_INLINE unsigned aoma_section_pop_batch(intptr_t area, intptr_t id, unsigned
 {
     unsigned count = 0;
 
-    __asm__ volatile(AOMA_SECTION_BEGIN_OR_5 "ldrh w11, [x10]\n\t"
-                                             "ldrh w12, [x10, #2]\n\t"
+    __asm__ volatile(AOMA_SECTION_BEGIN_OR_5 "ldr w11, [x10]\n\t"
+                                             "ldrh w12, [x10, #4]\n\t"
                                              "subs %w[count], w11, w12\n\t"
                                              "b.eq 5f\n\t"
                                              "cmp %w[count], %w[n]\n\t"
@@ -131,7 +131,7 @@ AOMA_INLINE unsigned aoma_section_pop_batch(intptr_t area, intptr_t id, unsigned
                                              "ldr x13, [x9, x12, lsl #3]\n\t"
                                              "str x13, [%[blocks], x12, lsl #3]\n\t"
                                              "cbnz w12, 6b\n\t"
-                                             "strh w11, [x10]\n" /* the commit */
+                                             "str w11, [x10]\n" /* the commit */
                                              "2:\n"
                                              "5:\n\t" AOMA_SECTION_ABORT("mov %w[count], wzr\n\t", "5b")
                      : [count] "+&r"(count)
@@ -142,8 +142,8 @@ AOMA_INLINE unsigned aoma_section_pop_batch(intptr_t area, intptr_t id, unsigned
 
 AOMA_INLINE bool aoma_section_push_batch(intptr_t area, intptr_t id, unsigned class, void *const *blocks, unsigned n)
 {
-    __asm__ goto(AOMA_SECTION_BEGIN_OR_FAIL "ldrh w11, [x10]\n\t"
-                                            "ldrh w12, [x10, #4]\n\t"
+    __asm__ goto(AOMA_SECTION_BEGIN_OR_FAIL "ldr w11, [x10]\n\t"
+                                            "ldrh w12, [x10, #6]\n\t"
                                             "add w13, w11, %w[n]\n\t" /* the new top */
                                             "cmp w13, w12\n\t"
                                             "b.hi %l[fail]\n\t"
@@ -154,7 +154,7 @@ AOMA_INLINE bool aoma_section_push_batch(intptr_t area, intptr_t id, unsigned cl
                                             "ldr x9, [%[blocks], x12, lsl #3]\n\t"
                                             "str x9, [x11, x12, lsl #3]\n\t"
                                             "cbnz w12, 6b\n\t"
-                                            "strh w13, [x10]\n" /* the commit */
+                                            "str w13, [x10]\n" /* the commit */
                                             "2:\n\t" AOMA_SECTION_ABORT("", "%l[fail]")
                  :
                  : AOMA_SECTION_INPUTS, [blocks] "r"(blocks), [n] "r"(n)

@@ -54,18 +54,18 @@ AOMA_INLINE void *aoma_section_pop(intptr_t area, intptr_t id, unsigned class)
     uintptr_t front, top;
     void *block;
 
-    __asm__ volatile(AOMA_SECTION_DESCRIPTOR "xorl %k[block], %k[block]\n\t" AOMA_SECTION_FRONT(
+    __asm__ volatile(AOMA_SECTION_DESCRIPTOR AOMA_SECTION_FRONT(
                          "%[front]", "%[area]", "%[id]", "%[fronts]",
-                         "5f") "movzwl (%[front],%[class],8), %k[top]\n\t"
-                               "cmpw 2(%[front],%[class],8), %w[top]\n\t"
-                               "jbe 5f\n\t"
+                         "6f") "movl (%[front],%[class],8), %k[top]\n\t"
+                               "cmpw 4(%[front],%[class],8), %w[top]\n\t"
+                               "jbe 6f\n\t"
                                "movq -8(%[front],%[top],8), %[block]\n\t"
                                "decl %k[top]\n\t"
-                               "movw %w[top], (%[front],%[class],8)\n" /* the commit */
+                               "movl %k[top], (%[front],%[class],8)\n" /* the commit */
                                "2:\n\t"
                                "movq -8(%[front],%[top],8), %[front]\n\t"
                                "prefetchw (%[front])\n"
-                               "5:\n\t" AOMA_SECTION_ABORT("xorl %k[block], %k[block]\n\t", "5b")
+                               "5:\n\t" AOMA_SECTION_ABORT("6:\n\txorl %k[block], %k[block]\n\t", "5b")
                      : [front] "=&r"(front), [top] "=&r"(top), [block] "=&r"(block)
                      : [area] "r"(area), [id] "r"(id), [class] "r"((uintptr_t) class), [fronts] "r"(aoma_fronts),
                        [cpus] "i"(AOMA_NUMBERS)
@@ -76,18 +76,18 @@ AOMA_INLINE void *aoma_section_pop(intptr_t area, intptr_t id, unsigned class)
 AOMA_INLINE bool aoma_section_push(intptr_t area, intptr_t id, unsigned class, void *block)
 {
     __asm__ goto(
-        AOMA_SECTION_DESCRIPTOR AOMA_SECTION_FRONT("%%rax", "%[area]", "%[id]", "%[fronts]",
-                                                   "%l[fail]") "movzwl (%%rax,%[class],8), %%ecx\n\t"
-                                                               "cmpw 4(%%rax,%[class],8), %%cx\n\t"
+        AOMA_SECTION_DESCRIPTOR AOMA_SECTION_FRONT("%%r10", "%[area]", "%[id]", "%[fronts]",
+                                                   "%l[fail]") "movl (%%r10,%[class],8), %%r11d\n\t"
+                                                               "cmpw 6(%%r10,%[class],8), %%r11w\n\t"
                                                                "jae %l[fail]\n\t"
-                                                               "movq %[block], (%%rax,%%rcx,8)\n\t"
-                                                               "incl %%ecx\n\t"
-                                                               "movw %%cx, (%%rax,%[class],8)\n" /* the commit */
+                                                               "movq %[block], (%%r10,%%r11,8)\n\t"
+                                                               "incl %%r11d\n\t"
+                                                               "movl %%r11d, (%%r10,%[class],8)\n" /* the commit */
                                                                "2:\n\t" AOMA_SECTION_ABORT("", "%l[fail]")
         :
         : [area] "r"(area), [id] "r"(id), [class] "r"((uintptr_t) class), [block] "r"(block), [fronts] "r"(aoma_fronts),
           [cpus] "i"(AOMA_NUMBERS)
-        : "rax", "rcx", "memory", "cc"
+        : "r10", "r11", "memory", "cc"
         : fail);
     return true;
 fail:
@@ -100,8 +100,8 @@ AOMA_INLINE unsigned aoma_section_pop_batch(intptr_t area, intptr_t id, unsigned
 
     __asm__ volatile(AOMA_SECTION_DESCRIPTOR "xorl %k[count], %k[count]\n\t" AOMA_SECTION_FRONT(
                          "%[front]", "%[area]", "%[id]", "%[fronts]",
-                         "5f") "movzwl (%[front],%[class],8), %k[top]\n\t"
-                               "movzwl 2(%[front],%[class],8), %k[left]\n\t"
+                         "5f") "movl (%[front],%[class],8), %k[top]\n\t"
+                               "movzwl 4(%[front],%[class],8), %k[left]\n\t"
                                "movl %k[top], %k[count]\n\t"
                                "subl %k[left], %k[count]\n\t"
                                "jz 5f\n\t"
@@ -115,7 +115,7 @@ AOMA_INLINE unsigned aoma_section_pop_batch(intptr_t area, intptr_t id, unsigned
                                "movq %[block], -8(%[blocks],%[left],8)\n\t"
                                "decl %k[left]\n\t"
                                "jnz 6b\n\t"
-                               "movw %w[top], (%[front],%[class],8)\n" /* the commit */
+                               "movl %k[top], (%[front],%[class],8)\n" /* the commit */
                                "2:\n"
                                "5:\n\t" AOMA_SECTION_ABORT("xorl %k[count], %k[count]\n\t", "5b")
                      : [front] "=&r"(front), [top] "=&r"(top), [count] "=&r"(count), [slots] "=&r"(slots),
@@ -130,8 +130,8 @@ AOMA_INLINE bool aoma_section_push_batch(intptr_t area, intptr_t id, unsigned cl
 {
     __asm__ goto(AOMA_SECTION_DESCRIPTOR AOMA_SECTION_FRONT(
                      "%%rax", "%[area]", "%[id]", "%[fronts]",
-                     "%l[fail]") "movzwl (%%rax,%[class],8), %%ecx\n\t"
-                                 "movzwl 4(%%rax,%[class],8), %%edx\n\t"
+                     "%l[fail]") "movl (%%rax,%[class],8), %%ecx\n\t"
+                                 "movzwl 6(%%rax,%[class],8), %%edx\n\t"
                                  "leal (%%rcx,%q[n]), %%r8d\n\t" /* the new top */
                                  "cmpl %%edx, %%r8d\n\t"
                                  "ja %l[fail]\n\t"
@@ -142,7 +142,7 @@ AOMA_INLINE bool aoma_section_push_batch(intptr_t area, intptr_t id, unsigned cl
                                  "movq %%r9, -8(%%rdx,%%rcx,8)\n\t"
                                  "decl %%ecx\n\t"
                                  "jnz 6b\n\t"
-                                 "movw %%r8w, (%%rax,%[class],8)\n" /* the commit */
+                                 "movl %%r8d, (%%rax,%[class],8)\n" /* the commit */
                                  "2:\n\t" AOMA_SECTION_ABORT("", "%l[fail]")
                  :
                  : [area] "r"(area), [id] "r"(id), [class] "r"((uintptr_t) class), [blocks] "r"(blocks), [n] "r"(n),
