@@ -220,7 +220,7 @@ static AOMA_COLD void fail_no_block(const void *block, const char *function)
 
 static size_t block_bytes(const struct aoma_run *run)
 {
-    unsigned class = aoma_state_class(aoma_load_relaxed(&run->state));
+    unsigned class = aoma_run_class(run);
 
     return class == AOMA_CLASS_LARGE ? (size_t)run->chunks << AOMA_CHUNK_SHIFT : aoma_class_bytes(class);
 }

@@ -7,6 +7,7 @@
  *   struct aoma_word        64 bits on every host: AO_t where that has 64 bits, the double-width operations elsewhere
  *   struct aoma_ptr         a pointer, perhaps with tag bits
  *   struct aoma_hint        a number of a pointer's size, of which any value written will do
+ *   struct aoma_hint32      the same, of 32 bits
  *   struct aoma_counter     a count that many threads add to
  *
  * Compare-and-swap updates *expected when it fails. The read-modify-writes made of a CAS loop are lock-free, not
@@ -290,6 +291,21 @@ AOMA_INLINE void aoma_hint_set(struct aoma_hint *hint, size_t value)
 {
     aoma_store_hook(hint);
     AO_store(&hint->bits, value);
+}
+
+struct aoma_hint32 {
+    volatile unsigned bits;
+};
+
+AOMA_INLINE uint32_t aoma_hint32_get(const struct aoma_hint32 *hint)
+{
+    return AO_int_load(&hint->bits);
+}
+
+AOMA_INLINE void aoma_hint32_set(struct aoma_hint32 *hint, uint32_t value)
+{
+    aoma_store_hook(hint);
+    AO_int_store(&hint->bits, value);
 }
 
 AOMA_INLINE bool aoma_hint_cas(struct aoma_hint *hint, size_t *expected, size_t desired)

@@ -131,7 +131,7 @@ unsigned aoma_run_take_batch(aoma_active active, unsigned class, void **blocks, 
         if (!taken)
             return 0;
     } while (!aoma_cas_acquire(word, &free, free & ~taken));
-    if (aoma_unlikely(aoma_state_class(aoma_load_relaxed(&run->state)) != class)) {
+    if (aoma_unlikely(aoma_run_class(run) != class)) {
         put(run, aoma_active_word(active), taken);
         aoma_run_settle(run);
         return 0;
@@ -188,7 +188,7 @@ static void *const *give_word(void *const *blocks, void *const *end)
     (void)aoma_run_begins(run, (uintptr_t)*blocks - run->base, &index);
     unsigned word = index / 64;
     uintptr_t first = run->base + word * word_bytes;
-    size_t bytes = aoma_hint_get(&run->blocks_bytes) - word * word_bytes;
+    size_t bytes = aoma_hint32_get(&run->blocks_bytes) - word * word_bytes;
     if (bytes > word_bytes)
         bytes = word_bytes;
     uint64_t bits = (uint64_t)1 << (index % 64);
@@ -276,10 +276,10 @@ struct aoma_run *aoma_run_make(unsigned class, enum aoma_run_size size)
         return NULL;
     size_t bytes = aoma_class_bytes(class);
     unsigned count = (unsigned)(((size_t)chunks << AOMA_CHUNK_SHIFT) / bytes);
-    run->divisor = aoma_divisor_of(bytes);
+    run->divisor = aoma_divisor_of(bytes, class);
     run->last_unused = ~aoma_blocks_mask(count, words_for(count) - 1);
     run->block_bytes = (uint32_t)bytes;
-    aoma_hint_set(&run->blocks_bytes, count * bytes);
+    aoma_hint32_set(&run->blocks_bytes, (uint32_t)(count * bytes));
     set_heads(run, chunks, class);
     publish_state(run, AOMA_RUN_ACTIVE, class, count);
     for (unsigned i = 0; i < AOMA_RUN_WORDS; i++) /* after the state: see aoma_run_take */
@@ -292,7 +292,7 @@ void aoma_run_make_large(struct aoma_run *run, size_t chunks)
     run->divisor = AOMA_DIVISOR_LARGE;
     run->last_unused = ~(uint64_t)1;
     run->block_bytes = 0;
-    aoma_hint_set(&run->blocks_bytes, 1); /* no offset but 0 */
+    aoma_hint32_set(&run->blocks_bytes, 1); /* no offset but 0 */
     set_heads(run, chunks, AOMA_CLASS_LARGE);
     aoma_store_relaxed(&run->free[0], 0); /* of two frees in the same moment the later one may have left its bit */
     publish_state(run, AOMA_RUN_FULL, AOMA_CLASS_LARGE, 1);
@@ -365,7 +365,7 @@ static bool collect_and_release(struct aoma_run *run, uint64_t before)
     if (aoma_state_of(before) == AOMA_RUN_PARTIAL)
         clear_partial_bit(run->segment, chunk_index(run), aoma_state_class(before));
     if (collect(run, aoma_state_count(before))) {
-        aoma_hint_set(&run->blocks_bytes, 0); /* before the chunks can be anybody else's: aoma_segment_give is full */
+        aoma_hint32_set(&run->blocks_bytes, 0); /* before the chunks can be anybody else's: aoma_segment_give is full */
         aoma_span_give(run->segment, chunk_index(run), run->chunks);
         return true;
     }

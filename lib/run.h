@@ -83,14 +83,17 @@ AOMA_INLINE uint64_t aoma_blocks_mask(unsigned count, unsigned word)
 /* ---- offset <-> block ---- */
 
 /*
- * divisor = 2^64 / block_bytes, rounded up. The upper half of offset * divisor is offset / block_bytes; block_bytes
- * divides offset iff the lower half is less than divisor. Exact, since an offset has at most 17 bits, a block size too.
+ * divisor = 2^64 / block_bytes, rounded up; but its lowest byte is the class, so that free() need not look for it
+ * elsewhere. The upper half of offset * divisor is offset / block_bytes; block_bytes divides offset iff the lower half
+ * is less than divisor. Exact: divisor is less than 2^9 above 2^64 / block_bytes and at least 2^48, an offset less than
+ * 2^17, and what it adds to the product less than 2^26.
  */
-#define AOMA_DIVISOR_LARGE 1 /* no offset but 0 */
+#define AOMA_DIVISOR_CLASS_MASK 255u
+#define AOMA_DIVISOR_LARGE AOMA_CLASS_LARGE /* no offset but 0 */
 
-AOMA_INLINE uint64_t aoma_divisor_of(size_t block_bytes)
+AOMA_INLINE uint64_t aoma_divisor_of(size_t block_bytes, unsigned class)
 {
-    return UINT64_MAX / block_bytes + 1;
+    return ((UINT64_MAX / block_bytes | AOMA_DIVISOR_CLASS_MASK) + 1) | class;
 }
 
 /* Whether a block begins at this offset, and its number. */
@@ -112,12 +115,10 @@ AOMA_INLINE bool aoma_block_begins(uint64_t divisor, size_t offset, unsigned *in
 /* ---- taking ---- */
 
 /*
- * What a header holds: the address of one of a run's words; 0: no run. The words fill a cache line of their own, so the
+ * What a header holds: the address of one of a run's words; 0: no run. Descriptors are aligned to their size, so the
  * address tells the descriptor and the word's number. The fast path takes from this word only.
  */
 typedef uintptr_t aoma_active;
-
-#define AOMA_WORDS_BYTES (AOMA_RUN_WORDS * sizeof(struct aoma_word)) /* 64 */
 
 AOMA_INLINE aoma_active aoma_active_at(const struct aoma_run *run, unsigned word)
 {
@@ -126,12 +127,19 @@ AOMA_INLINE aoma_active aoma_active_at(const struct aoma_run *run, unsigned word
 
 AOMA_INLINE unsigned aoma_active_word(aoma_active active)
 {
-    return (unsigned)(active % AOMA_WORDS_BYTES) / (unsigned)sizeof(struct aoma_word);
+    return (unsigned)(active % sizeof(struct aoma_run) - offsetof(struct aoma_run, free)) /
+           (unsigned)sizeof(struct aoma_word);
 }
 
 AOMA_INLINE struct aoma_run *aoma_active_run(aoma_active active)
 {
-    return (struct aoma_run *)(active - active % AOMA_WORDS_BYTES - offsetof(struct aoma_run, free));
+    return (struct aoma_run *)(active - active % sizeof(struct aoma_run));
+}
+
+/* For holders of a block, whose run keeps its class. */
+AOMA_INLINE unsigned aoma_run_class(const struct aoma_run *run)
+{
+    return (unsigned)run->divisor & AOMA_DIVISOR_CLASS_MASK;
 }
 
 /* Gives back what aoma_run_take took from a run that had become another class's. */
@@ -160,10 +168,10 @@ AOMA_INLINE bool aoma_run_take(aoma_active active, unsigned class, void **block)
     } while (aoma_unlikely(!aoma_cas_acquire(word, &free, free & (free - 1))));
 
     struct aoma_run *run = aoma_active_run(active);
-    size_t first = active % AOMA_WORDS_BYTES * 8; /* 64 blocks a word */
+    size_t first = (active % sizeof(struct aoma_run) - offsetof(struct aoma_run, free)) * 8; /* 64 blocks a word */
     *block = (void *)(run->base + (first + aoma_lowest_bit_wide(free)) * run->block_bytes);
     aoma_prefetch(run->base + (first + aoma_lowest_bit_wide(free & (free - 1))) * run->block_bytes);
-    return aoma_likely((uint8_t)aoma_load_relaxed(&run->state) == (uint8_t) class);
+    return aoma_likely(aoma_run_class(run) == class);
 }
 
 /*
@@ -273,7 +281,7 @@ void aoma_run_give_batch(void *const *blocks, unsigned count);
 AOMA_INLINE bool aoma_run_holds(const struct aoma_run *run, uintptr_t address, size_t *offset)
 {
     *offset = address - run->base;
-    return *offset < aoma_hint_get(&run->blocks_bytes);
+    return *offset < aoma_hint32_get(&run->blocks_bytes);
 }
 
 /*
@@ -377,7 +385,7 @@ void aoma_run_make_large(struct aoma_run *run, size_t chunks);
 
 AOMA_INLINE bool aoma_run_is_large(const struct aoma_run *run)
 {
-    return aoma_state_class(aoma_load_relaxed(&run->state)) == AOMA_CLASS_LARGE;
+    return aoma_run_class(run) == AOMA_CLASS_LARGE;
 }
 
 /*

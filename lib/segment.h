@@ -21,6 +21,7 @@
 #include "size_class.h"
 #include "source.h"
 #include "units.h"
+#include "variant_layout.h"
 
 struct aoma_segment;
 struct aoma_bank;
@@ -32,35 +33,42 @@ struct aoma_bank;
  * Descriptor of the run whose first chunk has this index in its segment: bound to that chunk for ever, hence
  * type-stable. run.c owns it.
  *
- *   state         class, state, number of blocks and version: run.h. Changed by CAS
  *   base          first byte of the first chunk; constant
- *   segment       constant
- *   divisor       of block_bytes, for offset -> index: run.h
- *   block_bytes   of one block; of a large object 0
+ *   divisor       of block_bytes, for offset -> index, and the class: run.h
+ *   last_unused   the bits of the last word that stand for no block
  *   blocks_bytes  of all blocks together, from base on; 0 while the chunks are not this run's, so that no address is
  *                 in it
- *   last_unused   the bits of the last word that stand for no block
- *   chunks        of a large object possibly more than its segment has left: then it goes on in the next ones
- *   owner         a variant's own: whose header the run was in last, say; a hint, any value will do
+ *   block_bytes   of one block; of a large object 0
  *   free          a bit per free block: cleared by whoever takes the block, set by whoever holds it
+ *   state         class, state, number of blocks and version: run.h. Changed by CAS
+ *   segment       constant
+ *   owner         a variant's own: whose header the run was in last, say; a hint, any value will do
+ *   chunks        of a large object possibly more than its segment has left: then it goes on in the next ones
  *
  * What is neither constant nor changed by read-modify-writes is written by the owner of an EMPTY run, and read by
- * holders of its blocks. The first line is mostly read, the second is what takes and gives change.
+ * holders of its blocks. The variant says whether its fast path changes words. If so, they have a cache line of their
+ * own, so that others' changes take away only that. If it merely reads them, half of them are in the first line, with
+ * what leads to them; blocks of 256 bytes or more have no others.
  */
 struct aoma_run {
-    struct aoma_word state;
     uintptr_t base;
-    struct aoma_segment *segment;
     uint64_t divisor;
     uint64_t last_unused;
-    struct aoma_hint blocks_bytes;
+    struct aoma_hint32 blocks_bytes;
     uint32_t block_bytes;
-    uint32_t chunks;
+#if !AOMA_VARIANT_WORDS_APART
+    struct aoma_word free[AOMA_RUN_WORDS] __attribute__((aligned(32)));
+#endif
+    struct aoma_word state;
+    struct aoma_segment *segment;
     struct aoma_hint owner;
+    uint32_t chunks;
+#if AOMA_VARIANT_WORDS_APART
     struct aoma_word free[AOMA_RUN_WORDS] __attribute__((aligned(64)));
+#endif
 } __attribute__((aligned(128)));
 
-_Static_assert(offsetof(struct aoma_run, free) == 64, "the words fill a cache line of their own");
+_Static_assert(offsetof(struct aoma_run, free) == (AOMA_VARIANT_WORDS_APART ? 64 : 32), "cache lines as said above");
 _Static_assert(sizeof(struct aoma_run) == 128, "a shift leads from a chunk's number to its descriptor");
 
 /*

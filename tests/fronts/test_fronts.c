@@ -809,7 +809,7 @@ TEST(free_of_what_was_never_handed_out)
     char *block = AO_malloc(1024);
     const struct aoma_run *run = run_of(block);
     CHECK((uintptr_t)block - run->base < 32 * KIB);
-    freed = (void *)(run->base + aoma_hint_get(&run->blocks_bytes) - 1024);
+    freed = (void *)(run->base + aoma_hint32_get(&run->blocks_bytes) - 1024);
     CHECK((uintptr_t)freed - run->base >= 60 * KIB);
     assert_refused(free_again, "AO_free(");
 }
@@ -824,7 +824,7 @@ TEST(free_of_what_came_with_a_batch)
     char *block = AO_malloc(1024);
     const struct aoma_run *run = run_of(block);
     freed = block + 1024;
-    CHECK((uintptr_t)freed - run->base < aoma_hint_get(&run->blocks_bytes) && !is_in_its_run(freed));
+    CHECK((uintptr_t)freed - run->base < aoma_hint32_get(&run->blocks_bytes) && !is_in_its_run(freed));
     assert_refused_everywhere();
 }
 

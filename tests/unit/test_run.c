@@ -27,12 +27,13 @@ TEST(index_is_exact_for_each_class_and_offset)
 {
     for (unsigned class = 0; class < AOMA_CLASSES; class ++) {
         uint32_t bytes = aoma_class_bytes(class);
-        uint64_t divisor = aoma_divisor_of(bytes);
+        uint64_t divisor = aoma_divisor_of(bytes, class);
         for (uint32_t offset = 0; offset <= 128 * KIB; offset++) {
             unsigned index = BLOCKS_MAX;
             CHECK(aoma_block_begins(divisor, offset, &index) == (offset % bytes == 0));
             CHECK(offset % bytes != 0 || index == offset / bytes);
         }
+        CHECK((divisor & AOMA_DIVISOR_CLASS_MASK) == class);
     }
 }
 

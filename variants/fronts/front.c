@@ -271,7 +271,7 @@ static AOMA_NOINLINE bool push_with_room(unsigned stack, struct aoma_segment *se
 
 void aoma_front_overflow(struct aoma_run *run, unsigned index, void *block, const char *function)
 {
-    unsigned stack = aoma_front_stack_for(run, aoma_state_class(aoma_load_relaxed(&run->state)));
+    unsigned stack = aoma_front_stack_for(run, aoma_run_class(run));
 
     if (push_with_room(stack, run->segment, block))
         drain_if_shrunk();
@@ -281,7 +281,7 @@ void aoma_front_overflow(struct aoma_run *run, unsigned index, void *block, cons
 
 void aoma_front_free_suspect(struct aoma_run *run, unsigned index, void *block, const char *function)
 {
-    unsigned class = aoma_state_class(aoma_load_relaxed(&run->state));
+    unsigned class = aoma_run_class(run);
 
     if (class != AOMA_CLASS_LARGE && (!aoma_run_in_use(run, index) || aoma_front_has(class, block)))
         aoma_run_fail_not_in_use(block, function);

@@ -62,7 +62,7 @@ AOMA_INLINE bool aoma_variant_reclaim(void)
 
 AOMA_INLINE bool aoma_variant_has(const struct aoma_run *run, void *block)
 {
-    unsigned class = aoma_state_class(aoma_load_relaxed(&run->state));
+    unsigned class = aoma_run_class(run);
 
     return aoma_fronts_on() && class < AOMA_CLASSES && aoma_unlikely(aoma_front_is_marked(block)) &&
            aoma_front_has(class, block);
@@ -98,7 +98,7 @@ AOMA_INLINE void aoma_variant_free(struct aoma_run *run, unsigned index, bool re
         aoma_run_give(run, index, recent, block, function);
         return;
     }
-    unsigned class = aoma_state_class(aoma_load_relaxed(&run->state)); /* the block holds it */
+    unsigned class = aoma_run_class(run); /* the block holds it */
     if (aoma_unlikely(aoma_front_is_suspect(run, class, index, block))) {
         aoma_front_free_suspect(run, index, block, function);
         return;
