@@ -293,6 +293,16 @@ AOMA_INLINE void aoma_hint_set(struct aoma_hint *hint, size_t value)
     AO_store(&hint->bits, value);
 }
 
+AOMA_INLINE bool aoma_hint_cas(struct aoma_hint *hint, size_t *expected, size_t desired)
+{
+    aoma_rmw_hook(hint);
+    size_t seen = AO_fetch_compare_and_swap_full(&hint->bits, *expected, desired);
+    bool done = seen == *expected;
+
+    *expected = seen;
+    return done;
+}
+
 struct aoma_hint32 {
     volatile unsigned bits;
 };
@@ -306,16 +316,6 @@ AOMA_INLINE void aoma_hint32_set(struct aoma_hint32 *hint, uint32_t value)
 {
     aoma_store_hook(hint);
     AO_int_store(&hint->bits, value);
-}
-
-AOMA_INLINE bool aoma_hint_cas(struct aoma_hint *hint, size_t *expected, size_t desired)
-{
-    aoma_rmw_hook(hint);
-    size_t seen = AO_fetch_compare_and_swap_full(&hint->bits, *expected, desired);
-    bool done = seen == *expected;
-
-    *expected = seen;
-    return done;
 }
 
 /* A count that many threads add to; wait-free where the host has fetch-and-add. */

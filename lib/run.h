@@ -48,7 +48,7 @@ enum aoma_run_state {
 };
 
 #define AOMA_STATE_MASK UINT64_C(0x700)
-#define AOMA_STATE_CLASS_MASK 255u /* lowest: comparing it is comparing a byte */
+#define AOMA_STATE_CLASS_MASK 255u
 #define AOMA_STATE_COUNT_SHIFT 11
 #define AOMA_STATE_COUNT_MASK 1023u
 #define AOMA_STATE_VERSION_SHIFT 21
@@ -91,6 +91,8 @@ AOMA_INLINE uint64_t aoma_blocks_mask(unsigned count, unsigned word)
 #define AOMA_DIVISOR_CLASS_MASK 255u
 #define AOMA_DIVISOR_LARGE AOMA_CLASS_LARGE /* no offset but 0 */
 
+_Static_assert(AOMA_CLASS_LARGE <= AOMA_DIVISOR_CLASS_MASK, "the class fits the lowest byte");
+
 AOMA_INLINE uint64_t aoma_divisor_of(size_t block_bytes, unsigned class)
 {
     return ((UINT64_MAX / block_bytes | AOMA_DIVISOR_CLASS_MASK) + 1) | class;
@@ -125,10 +127,15 @@ AOMA_INLINE aoma_active aoma_active_at(const struct aoma_run *run, unsigned word
     return (uintptr_t)&run->free[word];
 }
 
+/* In bytes from the run's first word. */
+AOMA_INLINE size_t aoma_active_offset(aoma_active active)
+{
+    return active % sizeof(struct aoma_run) - offsetof(struct aoma_run, free);
+}
+
 AOMA_INLINE unsigned aoma_active_word(aoma_active active)
 {
-    return (unsigned)(active % sizeof(struct aoma_run) - offsetof(struct aoma_run, free)) /
-           (unsigned)sizeof(struct aoma_word);
+    return (unsigned)aoma_active_offset(active) / (unsigned)sizeof(struct aoma_word);
 }
 
 AOMA_INLINE struct aoma_run *aoma_active_run(aoma_active active)
@@ -168,7 +175,7 @@ AOMA_INLINE bool aoma_run_take(aoma_active active, unsigned class, void **block)
     } while (aoma_unlikely(!aoma_cas_acquire(word, &free, free & (free - 1))));
 
     struct aoma_run *run = aoma_active_run(active);
-    size_t first = (active % sizeof(struct aoma_run) - offsetof(struct aoma_run, free)) * 8; /* 64 blocks a word */
+    size_t first = aoma_active_offset(active) * 8; /* 64 blocks a word */
     *block = (void *)(run->base + (first + aoma_lowest_bit_wide(free)) * run->block_bytes);
     aoma_prefetch(run->base + (first + aoma_lowest_bit_wide(free & (free - 1))) * run->block_bytes);
     return aoma_likely(aoma_run_class(run) == class);

@@ -51,8 +51,8 @@ static void lay_out(struct aoma_front *front)
     for (unsigned i = 0; i < AOMA_FRONT_STACKS; i++) {
         struct aoma_front_stack *stack = &front->stack[i];
 
+        stack->top = at;
         stack->bottom = (uint16_t)at;
-        stack->top = stack->bottom;
         at += aoma_front_slots(i);
         stack->end = (uint16_t)at;
     }
