@@ -66,8 +66,8 @@ static AOMA_NOINLINE void *alloc_class_refill(unsigned class, void *stray)
     return block;
 }
 
-/* *clean (may be NULL) tells whether the block is known to be zero. Leaves errno alone. */
-static AOMA_NOINLINE void *alloc_large_quietly(size_t size, size_t align, bool *clean)
+/* content, *clean: as in large.h, but clean may be NULL. Leaves errno alone. */
+static AOMA_NOINLINE void *alloc_large_quietly(size_t size, size_t align, size_t content, bool *clean)
 {
     void *block = NULL;
     bool ignored;
@@ -75,16 +75,16 @@ static AOMA_NOINLINE void *alloc_large_quietly(size_t size, size_t align, bool *
     if (!clean)
         clean = &ignored;
     if (size <= AOMA_MAX_REQUEST_BYTES && align <= AOMA_MAX_REQUEST_BYTES - size) {
-        block = aoma_large_alloc(size, align, clean);
+        block = aoma_large_alloc(size, align, content, clean);
         if (!block && reclaim())
-            block = aoma_large_alloc(size, align, clean);
+            block = aoma_large_alloc(size, align, content, clean);
     }
     return block;
 }
 
 static AOMA_NOINLINE void *alloc_large(size_t size, size_t align, bool *clean)
 {
-    void *block = alloc_large_quietly(size, align, clean);
+    void *block = alloc_large_quietly(size, align, 0, clean);
 
     if (!block)
         errno = ENOMEM;
@@ -341,21 +341,21 @@ AOMA_EXPORT size_t AO_malloc_usable_size(const void *block)
     return block_bytes(find_run(entry, (void *)(uintptr_t)block, function));
 }
 
-static void *alloc_quietly(size_t size)
+static void *alloc_quietly(size_t size, size_t content)
 {
     return size <= AOMA_CLASS_MAX_BYTES ? alloc_class_quietly(aoma_class_of(size), 1)
-                                        : alloc_large_quietly(size, 1, NULL);
+                                        : alloc_large_quietly(size, 1, content, NULL);
 }
 
-/* A block that only gets shorter stays where it is rather than fail. */
+/* A block that only gets shorter stays where it is rather than fail. block may be NULL, then with 0 for old_bytes. */
 static void *move_block(void *block, size_t old_bytes, size_t size)
 {
-    void *moved = fill_new(alloc_quietly(size), size);
+    void *moved = fill_new(alloc_quietly(size, old_bytes), size);
 
     if (moved) {
         aoma_bytes_copy(moved, block, old_bytes < size ? old_bytes : size);
         AO_free(block);
-    } else if (size <= old_bytes) {
+    } else if (block && size <= old_bytes) {
         moved = block;
     } else {
         errno = ENOMEM;
@@ -377,28 +377,29 @@ static bool resize_in_place(struct aoma_run *run, size_t old_bytes, size_t size)
     return size > AOMA_CLASS_MAX_BYTES && size <= AOMA_MAX_REQUEST_BYTES && aoma_large_resize(run, size);
 }
 
-AOMA_EXPORT void *AO_realloc(void *block, size_t size)
+/* Where block is if it need not move, else NULL. *old_bytes: its length so far. */
+AOMA_INLINE void *resize(void *block, size_t *old_bytes, size_t size)
 {
     static const char function[] = "AO_realloc";
-    size_t old_bytes;
-
-    if (!block)
-        return AO_malloc(size);
     uintptr_t entry = aoma_page_map_get((uintptr_t)block);
+
     if (entry && !aoma_entry_is_segment(entry)) {
-        old_bytes = aoma_mapping_bytes(block, entry, function);
-        if (size > AOMA_SEGMENT_BYTES && size <= AOMA_MAX_REQUEST_BYTES) {
-            void *resized = aoma_mapping_resize(block, entry, size, function);
-            if (resized)
-                return resized;
-        }
-    } else {
-        struct aoma_run *run = find_run(entry, block, function);
-        old_bytes = block_bytes(run);
-        if (resize_in_place(run, old_bytes, size))
-            return block;
+        *old_bytes = aoma_mapping_bytes(block, entry, function);
+        if (size < AOMA_SEGMENT_BYTES / 2 || size > AOMA_MAX_REQUEST_BYTES) /* a mapping is a window at least */
+            return NULL;
+        return aoma_mapping_resize(block, entry, size, function);
     }
-    return move_block(block, old_bytes, size);
+    struct aoma_run *run = find_run(entry, block, function);
+    *old_bytes = block_bytes(run);
+    return resize_in_place(run, *old_bytes, size) ? block : NULL;
+}
+
+AOMA_EXPORT void *AO_realloc(void *block, size_t size)
+{
+    size_t old_bytes = 0;
+    void *resized = block ? resize(block, &old_bytes, size) : NULL;
+
+    return resized ? resized : move_block(block, old_bytes, size);
 }
 
 /* ---- the heap as a whole ---- */

@@ -42,7 +42,14 @@ void *aoma_large_alloc_span(size_t bytes, size_t align)
     return run ? publish(run, chunks_for(bytes)) : NULL;
 }
 
-void *aoma_large_alloc(size_t bytes, size_t align, bool *clean)
+static void populate(void *block, size_t content, size_t bytes)
+{
+    size_t written = content + aoma_source_ahead(bytes);
+
+    aoma_source_populate(block, written < bytes ? written : bytes);
+}
+
+void *aoma_large_alloc(size_t bytes, size_t align, size_t content, bool *clean)
 {
     size_t chunks = chunks_for(bytes);
     void *block;
@@ -55,6 +62,8 @@ void *aoma_large_alloc(size_t bytes, size_t align, bool *clean)
         *clean = false;
         block = aoma_large_alloc_span(bytes, align);
     }
+    if (content && block && *clean)
+        populate(block, content, bytes);
     return block;
 }
 

@@ -13,8 +13,11 @@
 
 #include "run.h"
 
-/* align is a power of two. *clean: known to be zero. NULL: no memory. */
-void *aoma_large_alloc(size_t bytes, size_t align, bool *clean);
+/*
+ * align is a power of two. content: so many bytes of another block, if it has room for them, will be copied to it; with
+ * any, what will be written is faulted in at once. *clean: known to be zero. NULL: no memory.
+ */
+void *aoma_large_alloc(size_t bytes, size_t align, size_t content, bool *clean);
 
 /* The same from adjacent segments, where chunks are free at the end of one and the beginning of the next; not zero. */
 void *aoma_large_alloc_span(size_t bytes, size_t align);

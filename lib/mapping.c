@@ -177,10 +177,15 @@ static AOMA_NOINLINE void *take_too_short(size_t bytes, size_t *had)
     return longer;
 }
 
+static size_t at_least_a_window(size_t bytes)
+{
+    return bytes > AOMA_SEGMENT_BYTES ? bytes : AOMA_SEGMENT_BYTES;
+}
+
 /* (Calls side by side, so that the stack of one does not add to that of another.) */
 void *aoma_mapping_take(size_t bytes, size_t align, bool *clean)
 {
-    size_t least = bytes > AOMA_SEGMENT_BYTES ? bytes : AOMA_SEGMENT_BYTES;
+    size_t least = at_least_a_window(bytes);
     size_t got = round_to_windows(least);
     void *mem = aoma_kept_take(&got, align > AOMA_SEGMENT_BYTES ? align : AOMA_SEGMENT_BYTES);
     size_t had = mem ? got : 0;
@@ -210,6 +215,14 @@ static size_t length_for(size_t old_bytes, size_t bytes)
     return old_bytes >= bytes && old_bytes <= windows ? old_bytes : windows;
 }
 
+static void populate_ahead(char *block, size_t old_bytes, size_t new_bytes, size_t bytes)
+{
+    size_t ahead = aoma_source_ahead(bytes);
+
+    if (new_bytes > old_bytes)
+        aoma_source_populate(block + old_bytes, ahead < new_bytes - old_bytes ? ahead : new_bytes - old_bytes);
+}
+
 void *aoma_mapping_resize(void *block, uintptr_t entry, size_t bytes, const char *function)
 {
     size_t old_bytes = leave(block, entry, function);
@@ -221,12 +234,13 @@ void *aoma_mapping_resize(void *block, uintptr_t entry, size_t bytes, const char
     if (!resized && aoma_mapping_flush())
         resized = resize_or_move(block, old_bytes, new_bytes);
     if (!resized) {
-        new_bytes = round_to_page(bytes);
+        new_bytes = round_to_page(at_least_a_window(bytes));
         resized = resize_or_move(block, old_bytes, new_bytes);
     }
     if (resized) {
         aoma_kept_count_use(new_bytes, old_bytes);
         enter(resized, new_bytes);
+        populate_ahead(resized, old_bytes, new_bytes, bytes);
     } else {
         enter(block, old_bytes);
     }

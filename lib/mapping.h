@@ -27,7 +27,7 @@ void *aoma_mapping_take(size_t bytes, size_t align, bool *clean);
 void aoma_mapping_give(void *block, uintptr_t entry, const char *function);
 size_t aoma_mapping_bytes(const void *block, uintptr_t entry, const char *function);
 
-/* Where block is after resizing to bytes (more than a segment), its content kept; NULL: it stays as it was. */
+/* Where block is after resizing to bytes, at least a window then, its content kept; NULL: it stays as it was. */
 void *aoma_mapping_resize(void *block, uintptr_t entry, size_t bytes, const char *function);
 
 /* Unmaps what is kept of freed ones; the bytes. */

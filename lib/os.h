@@ -21,6 +21,9 @@ void *aoma_os_map(size_t bytes, enum aoma_os_access access);
 void aoma_os_unmap(void *mem, size_t bytes);
 /* Gives the memory back; the range stays mapped and reads as zero. False if the kernel refused: content unknown. */
 bool aoma_os_purge(void *mem, size_t bytes);
+/* Faults in what of the range is not there, as if it were written to, in calls so short that a signal need not wait.
+ * A kernel that knows no such call (before Linux 5.14) leaves it to the first accesses. */
+void aoma_os_populate(void *mem, size_t bytes);
 /* Grows or shrinks a mapping where it is. */
 bool aoma_os_resize(void *mem, size_t old_bytes, size_t new_bytes);
 /* Moves a mapping's pages onto a reservation of new_bytes. */

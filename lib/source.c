@@ -79,6 +79,11 @@ static void unaccount(size_t bytes)
         ;
 }
 
+static size_t page_align(size_t bytes)
+{
+    return (bytes + AOMA_PAGE_BYTES - 1) & ~(AOMA_PAGE_BYTES - 1);
+}
+
 /* Cuts an over-long mapping down to bytes at a multiple of align. */
 static void *trim_to_alignment(char *mem, size_t mapped, size_t bytes, size_t align)
 {
@@ -123,6 +128,14 @@ void aoma_source_unmap(void *mem, size_t bytes)
 {
     aoma_os_unmap(mem, bytes);
     unaccount(bytes);
+}
+
+void aoma_source_populate(void *mem, size_t bytes)
+{
+    uintptr_t low = (uintptr_t)mem & ~(AOMA_PAGE_BYTES - 1);
+
+    if (bytes && aoma_source_mmap_enabled())
+        aoma_os_populate((void *)low, page_align((uintptr_t)mem + bytes - low));
 }
 
 /* Before a change of length; false: the limit says no. */
@@ -171,11 +184,6 @@ static void *cut_from_spare(size_t bytes, struct aoma_spare *spare)
     spare->low += bytes;
     aoma_bytes_fill(mem, 0, bytes);
     return mem;
-}
-
-static size_t page_align(size_t bytes)
-{
-    return (bytes + AOMA_PAGE_BYTES - 1) & ~(AOMA_PAGE_BYTES - 1);
 }
 
 static size_t metadata_bytes(size_t bytes)

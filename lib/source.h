@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "compiler.h"
+
 /* The static heap's whole chunks: [*low, *high). Constant; no system call. */
 void aoma_source_static_heap(uintptr_t *low, uintptr_t *high);
 
@@ -30,6 +32,19 @@ size_t aoma_source_mapped_bytes(void);
  */
 void *aoma_source_map(size_t bytes, size_t align);
 void aoma_source_unmap(void *mem, size_t bytes);
+
+/*
+ * Before fresh memory is written to: has the pages that hold these bytes faulted in at once, which costs 3/4 of faults
+ * one by one. Does nothing before mmap is enabled.
+ */
+void aoma_source_populate(void *mem, size_t bytes);
+
+/* A block that has just grown to so many bytes will have that many more written to it soon than it had before. A guess,
+ * so it is low: it costs memory where it is wrong. */
+AOMA_INLINE size_t aoma_source_ahead(size_t bytes)
+{
+    return bytes >> 4;
+}
 
 /* Whether the limit leaves so many bytes: a hint. */
 bool aoma_source_may_take(size_t bytes);

@@ -234,6 +234,25 @@ TEST(realloc_gives_back_what_shrinking_frees)
         AO_free(blocks[i]);
 }
 
+/* Half of a window is enough to keep it; the rest goes back. */
+TEST(a_block_of_its_own_mapping_shrinks_where_it_is)
+{
+    require_shortening_mremap();
+    AO_malloc_enable_mmap();
+    unsigned char *block = AO_malloc(2 * MIB);
+    assert_non_null(block);
+    fill(block, 0, 2 * MIB);
+    for (size_t size = 2 * MIB; size >= 256 * KIB; size /= 2) {
+        assert_ptr_equal(AO_realloc(block, size), block);
+        assert_in_range(AO_malloc_usable_size(block), size, size > 512 * KIB ? size : 512 * KIB);
+        assert_filled(block, size);
+    }
+    unsigned char *moved = AO_realloc(block, 256 * KIB - 1);
+    assert_ptr_not_equal(moved, block);
+    assert_filled(moved, 256 * KIB - 1);
+    AO_free(moved);
+}
+
 TEST(random_reallocs_disturb_no_neighbour)
 {
     enum { HELD = 256, MAX_MMAP_DOUBLINGS = 17 };

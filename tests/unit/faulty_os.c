@@ -19,18 +19,20 @@ struct faulty_os faulty_os = {
 void *__real_aoma_os_map(size_t bytes, enum aoma_os_access access);
 void __real_aoma_os_unmap(void *mem, size_t bytes);
 bool __real_aoma_os_purge(void *mem, size_t bytes);
+void __real_aoma_os_populate(void *mem, size_t bytes);
 bool __real_aoma_os_resize(void *mem, size_t old_bytes, size_t new_bytes);
 bool __real_aoma_os_move(void *mem, size_t old_bytes, void *target, size_t new_bytes);
 void *__wrap_aoma_os_map(size_t bytes, enum aoma_os_access access);
 void __wrap_aoma_os_unmap(void *mem, size_t bytes);
 bool __wrap_aoma_os_purge(void *mem, size_t bytes);
+void __wrap_aoma_os_populate(void *mem, size_t bytes);
 bool __wrap_aoma_os_resize(void *mem, size_t old_bytes, size_t new_bytes);
 bool __wrap_aoma_os_move(void *mem, size_t old_bytes, void *target, size_t new_bytes);
 
 unsigned faulty_os_calls(void)
 {
-    return faulty_os.map_calls + faulty_os.unmap_calls + faulty_os.purge_calls + faulty_os.resize_calls +
-           faulty_os.move_calls;
+    return faulty_os.map_calls + faulty_os.unmap_calls + faulty_os.purge_calls + faulty_os.populate_calls +
+           faulty_os.resize_calls + faulty_os.move_calls;
 }
 
 static bool is_refused(atomic_uint *left)
@@ -72,6 +74,14 @@ bool __wrap_aoma_os_purge(void *mem, size_t bytes)
 {
     faulty_os.purge_calls++;
     return !is_refused(&faulty_os.purges_left) && __real_aoma_os_purge(mem, bytes);
+}
+
+void __wrap_aoma_os_populate(void *mem, size_t bytes)
+{
+    faulty_os.populate_calls++;
+    faulty_os.populated_low = (uintptr_t)mem;
+    faulty_os.populated_high = (uintptr_t)mem + bytes;
+    __real_aoma_os_populate(mem, bytes);
 }
 
 bool __wrap_aoma_os_resize(void *mem, size_t old_bytes, size_t new_bytes)

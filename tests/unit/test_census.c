@@ -47,7 +47,7 @@ TEST(runs_are_counted_by_state)
     take_blocks(full, CLASS, blocks, BLOCKS_MAX);
     aoma_run_retire(partial);
     aoma_run_retire(full);
-    assert_non_null(aoma_large_alloc(5 * AOMA_CHUNK_BYTES, 1, &clean));
+    assert_non_null(aoma_large_alloc(5 * AOMA_CHUNK_BYTES, 1, 0, &clean));
 
     struct aoma_census census = checked_census(0);
     assert_int_equal(census.active, 1);

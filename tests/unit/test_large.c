@@ -12,7 +12,7 @@ static void *alloc(size_t bytes, size_t align)
 {
     bool clean;
 
-    return aoma_large_alloc(bytes, align, &clean);
+    return aoma_large_alloc(bytes, align, 0, &clean);
 }
 
 static size_t chunks_for(size_t bytes)
@@ -86,7 +86,7 @@ TEST(without_mmap_adjacent_segments_serve)
     only_group();
     aoma_source_set_limit(0);
     bool clean = true;
-    void *block = aoma_large_alloc(AOMA_GROUP_BYTES, 1, &clean);
+    void *block = aoma_large_alloc(AOMA_GROUP_BYTES, 1, 0, &clean);
 
     assert_non_null(block);
     assert_false(clean);
@@ -129,6 +129,41 @@ TEST(the_heap_grows_for_an_object)
     check_in_segment(alloc(AOMA_SEGMENT_BYTES, 1), AOMA_SEGMENT_BYTES, AOMA_SEGMENT_BYTES);
 }
 
+/* What is copied and 1/16 of the length, but no more than there is; and only where there is no memory yet. */
+TEST(what_will_be_written_is_populated)
+{
+    static const struct {
+        size_t bytes, content, populated;
+    } cases[] = {
+        {256 * KIB, 1, 16 * KIB + 1},
+        {256 * KIB, 128 * KIB, 144 * KIB},
+        {256 * KIB, 256 * KIB - 1, 256 * KIB},
+        {256 * KIB, 2 * MIB, 256 * KIB},
+        {2 * MIB, 512 * KIB, 512 * KIB + 128 * KIB},
+        {2 * MIB, 3 * MIB, 2 * MIB},
+    };
+    bool clean;
+
+    aoma_source_enable_mmap();
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        void *block = aoma_large_alloc(cases[i].bytes, 1, cases[i].content, &clean);
+        assert_true(clean);
+        assert_int_equal(faulty_os.populate_calls, i + 1);
+        assert_int_equal(faulty_os.populated_low, (uintptr_t)block);
+        size_t whole = (cases[i].populated + AOMA_PAGE_BYTES - 1) / AOMA_PAGE_BYTES * AOMA_PAGE_BYTES;
+        assert_int_equal(faulty_os.populated_high, (uintptr_t)block + whole);
+        assert_true(is_zero((uintptr_t)block, cases[i].bytes));
+    }
+    unsigned calls = faulty_os.populate_calls;
+    void *block = alloc(256 * KIB, 1);
+    assert_non_null(alloc(2 * MIB, 1));
+    memset(block, 1, 256 * KIB);
+    give(block);
+    assert_ptr_equal(aoma_large_alloc(256 * KIB, 1, 256 * KIB, &clean), block);
+    assert_false(clean);
+    assert_int_equal(faulty_os.populate_calls, calls);
+}
+
 TEST(memory_said_to_be_clean_is_zero)
 {
     struct rng rng = rng_stream(test_seed(), 1);
@@ -138,7 +173,7 @@ TEST(memory_said_to_be_clean_is_zero)
     for (unsigned round = 0; round < 300; round++) {
         size_t bytes = 1 + rng_below(&rng, AOMA_SEGMENT_BYTES + AOMA_SEGMENT_BYTES / 8);
         bool clean;
-        unsigned char *block = aoma_large_alloc(bytes, 1, &clean);
+        unsigned char *block = aoma_large_alloc(bytes, 1, 0, &clean);
         CHECK(block && (!clean || is_zero((uintptr_t)block, bytes)));
         cleans += clean;
         others += !clean;
@@ -260,13 +295,13 @@ static void *first_large;
 static void alloc_first_large(void)
 {
     bool clean;
-    first_large = aoma_large_alloc((size_t)200 * 1024, 1, &clean);
+    first_large = aoma_large_alloc((size_t)200 * 1024, 1, 0, &clean);
 }
 
 static void alloc_second_large(void)
 {
     bool clean;
-    (void)aoma_large_alloc((size_t)200 * 1024, 1, &clean);
+    (void)aoma_large_alloc((size_t)200 * 1024, 1, 0, &clean);
 }
 
 static void check_both_large(void)

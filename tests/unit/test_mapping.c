@@ -668,6 +668,46 @@ TEST(a_mapping_that_cannot_grow_moves_with_its_content)
     assert_int_equal(aoma_source_mapped_bytes(), 3 * AOMA_GROUP_BYTES);
 }
 
+static void check_populated(const void *low, size_t bytes)
+{
+    CHECK(faulty_os.populated_low == (uintptr_t)low && faulty_os.populated_high == (uintptr_t)low + bytes);
+}
+
+/* Where it is and elsewhere: 1/16 of it, and no more than there is of new memory. */
+TEST(a_mapping_that_grows_is_populated_a_little_ahead)
+{
+    enum { LONG = 32 };
+
+    aoma_source_enable_mmap();
+    char *block = take_with_room(BYTES, LONG * WINDOW);
+    assert_ptr_equal(resize(block, LONG * WINDOW), block);
+    check_populated(block + BYTES, 2 * WINDOW);
+    assert_ptr_equal(resize(block, (LONG + 1) * WINDOW), block);
+    check_populated(block + LONG * WINDOW, WINDOW);
+    unsigned calls = faulty_os.populate_calls;
+    assert_ptr_equal(resize(block, BYTES), block);
+    assert_int_equal(faulty_os.populate_calls, calls);
+    block_growth(block, BYTES);
+    char *moved = resize(block, 16 * WINDOW);
+    assert_ptr_not_equal(moved, block);
+    check_populated(moved + BYTES, WINDOW);
+}
+
+TEST(a_mapping_keeps_a_window_at_least)
+{
+    aoma_source_enable_mmap();
+    void *block = take_with_room(BYTES, 0);
+
+    assert_ptr_equal(resize(block, WINDOW / 2), block);
+    check_entries(block, WINDOW);
+    assert_int_equal(aoma_source_mapped_bytes(), WINDOW);
+    assert_true(is_filled(block, WINDOW, 0x33));
+    assert_ptr_equal(resize(block, WINDOW / 2 + 1), block);
+    check_entries(block, WINDOW);
+    give_mapping(block);
+    assert_int_equal(aoma_kept_use_bytes(), 0);
+}
+
 struct refusals {
     unsigned resizes, maps, moves;
 };

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 enum { PAGES = 8 };
 #define BYTES (PAGES * AOMA_PAGE_BYTES)
@@ -54,6 +55,35 @@ TEST(purged_memory_reads_as_zero)
     assert_true(is_zero((uintptr_t)mem + AOMA_PAGE_BYTES, BYTES - 2 * AOMA_PAGE_BYTES));
     assert_int_equal(mem[AOMA_PAGE_BYTES - 1], 0xee);
     assert_int_equal(mem[BYTES - AOMA_PAGE_BYTES], 0xee);
+}
+
+static size_t resident_bytes(void *mem, size_t bytes)
+{
+    static unsigned char pages[1024];
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), resident = 0;
+
+    CHECK(bytes / page <= sizeof pages && mincore(mem, bytes, pages) == 0);
+    for (size_t i = 0; i < bytes / page; i++)
+        resident += pages[i] & 1 ? page : 0;
+    return resident;
+}
+
+/* Its first half longer than what is populated in one call, and no multiple of that. */
+TEST(populated_memory_is_there_at_once)
+{
+    size_t half = MIB + AOMA_PAGE_BYTES;
+    unsigned char *mem = aoma_os_map(2 * half, AOMA_OS_USABLE);
+
+    mem[AOMA_PAGE_BYTES] = 0x79;
+    aoma_os_populate(mem, 0);
+    assert_in_range(resident_bytes(mem, half), 0, half / 2);
+    aoma_os_populate(mem, half);
+    if (resident_bytes(mem, AOMA_PAGE_BYTES) == 0)
+        test_skip("the kernel has no MADV_POPULATE_WRITE");
+    assert_int_equal(resident_bytes(mem, half), half);
+    assert_in_range(resident_bytes(mem + half, half), 0, half / 2); /* a large page may reach beyond */
+    assert_int_equal(mem[AOMA_PAGE_BYTES], 0x79);
+    assert_true(is_zero((uintptr_t)mem, AOMA_PAGE_BYTES));
 }
 
 TEST(resized_memory_keeps_its_content)
@@ -105,9 +135,11 @@ TEST(errno_is_kept_by_all)
     assert_null(aoma_os_map(TOO_MUCH, AOMA_OS_USABLE));
     assert_null(aoma_os_map(TOO_MUCH, AOMA_OS_RESERVED));
     assert_false(aoma_os_purge(mem + 1, AOMA_PAGE_BYTES));
+    aoma_os_populate(mem + 1, AOMA_PAGE_BYTES); /* refused for its address */
+    aoma_os_populate(mem, BYTES);
     assert_false(aoma_os_resize(mem, BYTES, TOO_MUCH));
     assert_false(aoma_os_move(mem, BYTES, mem, BYTES));
-    aoma_os_unmap(mem + 1, AOMA_PAGE_BYTES); /* refused for its address */
+    aoma_os_unmap(mem + 1, AOMA_PAGE_BYTES); /* refused as well */
     assert_int_equal(errno, ERRNO_SENTINEL);
     aoma_os_unmap(mem, BYTES);
     assert_int_equal(errno, ERRNO_SENTINEL);

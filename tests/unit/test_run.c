@@ -556,7 +556,7 @@ TEST(a_stale_header_takes_nothing_of_a_large_object)
 
     only_group();
     aoma_run_retire(recycle(STALE, STALE, &stale));
-    void *large = aoma_large_alloc(100 * KIB, 1, &clean);
+    void *large = aoma_large_alloc(100 * KIB, 1, 0, &clean);
     assert_ptr_equal(run_of(large), aoma_active_run(stale));
     check_stale_take(run_of(large), stale, STALE);
     assert_true(aoma_run_in_use(run_of(large), 0));

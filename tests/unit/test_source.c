@@ -67,6 +67,28 @@ TEST(an_unaligned_mapping_is_made_again_and_cut)
     assert_int_equal(aoma_source_mapped_bytes(), 0);
 }
 
+/* Before that it would be a system call that was not allowed. */
+TEST(memory_is_populated_in_whole_pages_once_mmap_is_enabled)
+{
+    uintptr_t low, high;
+
+    aoma_source_static_heap(&low, &high);
+    aoma_source_populate((void *)low, PIECE);
+    assert_int_equal(faulty_os.populate_calls, 0);
+    aoma_source_enable_mmap();
+    char *mem = aoma_source_map(2 * PIECE, AOMA_PAGE_BYTES);
+    aoma_source_populate(mem, 0);
+    assert_int_equal(faulty_os.populate_calls, 0);
+    aoma_source_populate(mem, PIECE + 1);
+    assert_int_equal(faulty_os.populated_low, (uintptr_t)mem);
+    assert_int_equal(faulty_os.populated_high, (uintptr_t)mem + PIECE + AOMA_PAGE_BYTES);
+    aoma_source_populate(mem + AOMA_PAGE_BYTES - 1, 2);
+    assert_int_equal(faulty_os.populated_low, (uintptr_t)mem);
+    assert_int_equal(faulty_os.populated_high, (uintptr_t)mem + 2 * AOMA_PAGE_BYTES);
+    assert_int_equal(faulty_os.populate_calls, 2);
+    assert_true(is_zero((uintptr_t)mem, 2 * PIECE));
+}
+
 TEST(limit_is_exact)
 {
     aoma_source_enable_mmap();
