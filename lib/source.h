@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "compiler.h"
+#include "units.h"
 
 /* The static heap's whole chunks: [*low, *high). Constant; no system call. */
 void aoma_source_static_heap(uintptr_t *low, uintptr_t *high);
@@ -40,10 +41,12 @@ void aoma_source_unmap(void *mem, size_t bytes);
 void aoma_source_populate(void *mem, size_t bytes);
 
 /* A block that has just grown to so many bytes will have that many more written to it soon than it had before. A guess,
- * so it is low: it costs memory where it is wrong. */
+ * so it is low: where it is wrong it costs memory, and time (1 MiB takes some 0.7 ms). */
 AOMA_INLINE size_t aoma_source_ahead(size_t bytes)
 {
-    return bytes >> 4;
+    size_t part = bytes >> 4;
+
+    return part < AOMA_MIB ? part : AOMA_MIB;
 }
 
 /* Whether the limit leaves so many bytes: a hint. */
