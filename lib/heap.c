@@ -27,9 +27,26 @@ static void install(struct aoma_heap *heap, unsigned class, aoma_active active, 
     aoma_run_retire(aoma_active_run(active));
 }
 
+/*
+ * Roomy runs where memory can be had; but, if the variant says so, of larger blocks only when the class has as many
+ * chunks as one of them. A small program uses a few blocks each of many sizes: in a roomy run of each it would come to
+ * touch all pages by and by, and hardly ever give them back for other sizes.
+ */
+#define AOMA_ROOMY_BYTES 512u
+
+static enum aoma_run_size run_size_for(unsigned class)
+{
+    if (!aoma_source_mmap_enabled())
+        return AOMA_RUN_NORMAL;
+    if (AOMA_VARIANT_FEW_FIRST && aoma_class_bytes(class) > AOMA_ROOMY_BYTES &&
+        aoma_run_chunks_of(class) < aoma_class_chunks(class, AOMA_RUN_ROOMY))
+        return AOMA_RUN_FEW;
+    return AOMA_RUN_ROOMY;
+}
+
 static AOMA_NOINLINE struct aoma_run *make_run(unsigned class)
 {
-    enum aoma_run_size size = aoma_source_mmap_enabled() ? AOMA_RUN_ROOMY : AOMA_RUN_NORMAL;
+    enum aoma_run_size size = run_size_for(class);
     struct aoma_run *run;
 
     do {

@@ -266,6 +266,22 @@ static void set_heads(struct aoma_run *run, size_t chunks, unsigned class)
     }
 }
 
+/* By class. Changed by the owner of an EMPTY run: before it publishes the run, and before it gives the chunks back. */
+static struct aoma_counter chunks_of[AOMA_CLASSES];
+
+static void count_chunks(unsigned class, size_t chunks)
+{
+    if (AOMA_VARIANT_FEW_FIRST && class < AOMA_CLASSES)
+        aoma_counter_add(&chunks_of[class], chunks);
+}
+
+size_t aoma_run_chunks_of(unsigned class)
+{
+    size_t chunks = aoma_counter_get(&chunks_of[class]);
+
+    return chunks <= PTRDIFF_MAX ? chunks : 0; /* a subtraction may be seen before its addition */
+}
+
 struct aoma_run *aoma_run_make(unsigned class, enum aoma_run_size size)
 {
     unsigned chunks = aoma_class_chunks(class, size);
@@ -281,6 +297,7 @@ struct aoma_run *aoma_run_make(unsigned class, enum aoma_run_size size)
     run->block_bytes = (uint32_t)bytes;
     aoma_hint32_set(&run->blocks_bytes, (uint32_t)(count * bytes));
     set_heads(run, chunks, class);
+    count_chunks(class, chunks);
     publish_state(run, AOMA_RUN_ACTIVE, class, count);
     for (unsigned i = 0; i < AOMA_RUN_WORDS; i++) /* after the state: see aoma_run_take */
         aoma_store_release(&run->free[i], i < words_for(count) ? aoma_blocks_mask(count, i) : 0);
@@ -365,6 +382,7 @@ static bool collect_and_release(struct aoma_run *run, uint64_t before)
     if (aoma_state_of(before) == AOMA_RUN_PARTIAL)
         clear_partial_bit(run->segment, chunk_index(run), aoma_state_class(before));
     if (collect(run, aoma_state_count(before))) {
+        count_chunks(aoma_state_class(before), -(size_t)run->chunks);
         aoma_hint32_set(&run->blocks_bytes, 0); /* before the chunks can be anybody else's: aoma_segment_give is full */
         aoma_span_give(run->segment, chunk_index(run), run->chunks);
         return true;

@@ -387,6 +387,9 @@ AOMA_INLINE bool aoma_run_in_use(const struct aoma_run *run, unsigned index)
  * chunks for it. */
 struct aoma_run *aoma_run_make(unsigned class, enum aoma_run_size size);
 
+/* The chunks of all runs of class: a sum, exact when all is quiet. 0 where the variant does not want few ones first. */
+size_t aoma_run_chunks_of(unsigned class);
+
 /* Turns chunks that the caller holds, possibly of several segments, into a large object, in use. */
 void aoma_run_make_large(struct aoma_run *run, size_t chunks);
 

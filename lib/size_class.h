@@ -49,16 +49,28 @@ AOMA_INLINE uint32_t aoma_class_bytes(unsigned class)
  */
 enum aoma_run_size {
     AOMA_RUN_ROOMY,   /* as many chunks as a descriptor has bits for */
+    AOMA_RUN_FEW,     /* as many normal ones together as have a few blocks */
     AOMA_RUN_NORMAL,  /* the fewest chunks with a small tail */
     AOMA_RUN_MINIMAL, /* when memory is short: the fewest that hold a block */
 };
 
+#define AOMA_FEW_BLOCKS 4u
+
 AOMA_INLINE unsigned aoma_class_chunks(unsigned class, enum aoma_run_size size)
 {
+    unsigned roomy = aoma_class_roomy_chunks_table[class];
+    unsigned normal = aoma_class_chunks_table[class];
+
     if (size == AOMA_RUN_ROOMY)
-        return aoma_class_roomy_chunks_table[class];
+        return roomy;
+    if (size == AOMA_RUN_FEW) {
+        unsigned chunks = normal;
+        while (chunks << AOMA_CHUNK_SHIFT < AOMA_FEW_BLOCKS * aoma_class_bytes(class))
+            chunks += normal;
+        return chunks < roomy ? chunks : roomy;
+    }
     if (size == AOMA_RUN_NORMAL)
-        return aoma_class_chunks_table[class];
+        return normal;
     return (aoma_class_bytes(class) + (unsigned)AOMA_CHUNK_MASK) >> AOMA_CHUNK_SHIFT;
 }
 

@@ -806,10 +806,10 @@ TEST(free_of_what_was_never_handed_out)
 {
     test_skip_where_pointers_are_believed();
     require_fronts();
-    char *block = AO_malloc(1024);
+    char *block = AO_malloc(512);
     const struct aoma_run *run = run_of(block);
     CHECK((uintptr_t)block - run->base < 32 * KIB);
-    freed = (void *)(run->base + aoma_hint32_get(&run->blocks_bytes) - 1024);
+    freed = (void *)(run->base + aoma_hint32_get(&run->blocks_bytes) - 512);
     CHECK((uintptr_t)freed - run->base >= 60 * KIB);
     assert_refused(free_again, "AO_free(");
 }

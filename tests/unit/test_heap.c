@@ -4,6 +4,8 @@
 #include "unit.h"
 #include "interleave.h"
 
+#define FIRST_SIZE (AOMA_VARIANT_FEW_FIRST ? AOMA_RUN_FEW : AOMA_RUN_ROOMY) /* of a larger class's runs */
+
 /* 16 bytes: 8 words in a run; 64 bytes: 2 words; 1024 bytes: 8 blocks, roomy 64; 64 KiB: one block. */
 enum { CLASS_8_WORDS = 0, CLASS_2_WORDS = 3, CLASS_1K = 31, CLASS_64K = 79 };
 
@@ -127,12 +129,12 @@ TEST(refill_takes_the_lowest_partial_run_of_the_static_heap)
 }
 
 /* A full run of which then so many blocks come free; the header holds another one that is full. */
-static struct aoma_run *run_with_few_free(unsigned class, unsigned few, void **kept)
+static struct aoma_run *run_with_few_free(unsigned class, enum aoma_run_size size, unsigned few, void **kept)
 {
     empty_header(class);
     struct aoma_run *run = header_run(class);
 
-    assert_int_equal(chunks_of(run), aoma_class_chunks(class, AOMA_RUN_ROOMY));
+    assert_int_equal(chunks_of(run), aoma_class_chunks(class, size));
     for (unsigned i = 0; i < count_of(run); i++)
         kept[i] = blocks[i];
     empty_header(class);
@@ -144,17 +146,40 @@ static struct aoma_run *run_with_few_free(unsigned class, unsigned few, void **k
 /* Where memory can still be had, a run of whose blocks hardly any is free is left to gather more. */
 TEST(refill_passes_by_an_almost_full_run_when_there_is_mmap)
 {
-    enum { CLASS = CLASS_1K - 1, FEW = 64 * 3 / 16 - 1 }; /* of its first word */
+    enum { FEW = 64 * 3 / 16 - 1 }; /* of its first word */
+    const unsigned class = aoma_class_of(512);
     void *kept[BLOCKS_MAX] = {NULL};
 
     only_group();
-    struct aoma_run *run = run_with_few_free(CLASS, FEW, kept);
-    assert_ptr_not_equal(run_of(alloc(CLASS)), run);
-    check_run(run, AOMA_RUN_PARTIAL, CLASS, count_of(run));
-    while (run_has_free(header_run(CLASS)))
-        alloc(CLASS);
+    struct aoma_run *run = run_with_few_free(class, AOMA_RUN_ROOMY, FEW, kept);
+    assert_ptr_not_equal(run_of(alloc(class)), run);
+    check_run(run, AOMA_RUN_PARTIAL, class, count_of(run));
+    while (run_has_free(header_run(class)))
+        alloc(class);
     give(kept[FEW]);
-    assert_ptr_equal(run_of(alloc(CLASS)), run);
+    assert_ptr_equal(run_of(alloc(class)), run);
+}
+
+/* In variants that want it so the first of larger blocks are not, until the class has as many chunks as a roomy one. */
+TEST(runs_of_larger_blocks_are_roomy_when_there_are_many)
+{
+    const unsigned roomy = aoma_class_chunks(CLASS_1K, AOMA_RUN_ROOMY), few = aoma_class_chunks(CLASS_1K, FIRST_SIZE);
+    struct aoma_run *runs[9];
+    unsigned count = 0;
+
+    only_group();
+    assert_int_equal(chunks_of(run_of(alloc(aoma_class_of(512)))), roomy);
+    for (unsigned chunks = 0; chunks < roomy; chunks += few) {
+        empty_header(CLASS_1K);
+        runs[count] = header_run(CLASS_1K);
+        assert_int_equal(chunks_of(runs[count++]), few);
+    }
+    assert_int_equal(chunks_of(run_of(alloc(CLASS_1K))), roomy);
+    assert_int_equal(aoma_run_chunks_of(CLASS_1K), AOMA_VARIANT_FEW_FIRST ? 2 * roomy : 0);
+    for (unsigned run = 0; run < count; run++)
+        for (unsigned i = 0; i < few * AOMA_CHUNK_BYTES / KIB; i++)
+            give((void *)(base_of(runs[run]) + i * KIB));
+    assert_int_equal(aoma_run_chunks_of(CLASS_1K), AOMA_VARIANT_FEW_FIRST ? roomy : 0);
 }
 
 /* Not of large blocks, where memory counts for more. */
@@ -163,7 +188,7 @@ TEST(refill_takes_an_almost_full_run_of_large_blocks)
     void *kept[BLOCKS_MAX] = {NULL};
 
     only_group();
-    struct aoma_run *run = run_with_few_free(CLASS_1K, 1, kept);
+    struct aoma_run *run = run_with_few_free(CLASS_1K, FIRST_SIZE, 1, kept);
     assert_ptr_equal(run_of(alloc(CLASS_1K)), run);
 }
 

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SMALLEST = 0, RUN_SIZES = 3 }; /* SMALLEST: the class with the most words */
+enum { SMALLEST = 0, RUN_SIZES = AOMA_RUN_MINIMAL + 1 }; /* SMALLEST: the class with the most words */
 
 static void *blocks[BLOCKS_MAX];
 
@@ -96,7 +96,9 @@ static void check_made(unsigned class, enum aoma_run_size size)
     CHECK(aoma_run_is_idle(run) && run_has_free(run));
     for (unsigned i = 0; i < chunks_of(run); i++)
         CHECK(is_taken(segment_of(run), chunk_of(run) + i));
+    CHECK(aoma_run_chunks_of(class) == (AOMA_VARIANT_FEW_FIRST ? chunks_of(run) : 0));
     aoma_run_retire(run);
+    CHECK(aoma_run_chunks_of(class) == 0);
 }
 
 TEST(a_new_run_has_all_its_blocks_free)

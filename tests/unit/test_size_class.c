@@ -98,6 +98,19 @@ TEST(roomy_runs_hold_more_within_the_bits_of_a_descriptor)
     }
 }
 
+TEST(runs_of_few_blocks_have_some_and_a_small_tail)
+{
+    for (unsigned class = 0; class < AOMA_CLASSES; class ++) {
+        unsigned normal = aoma_class_chunks(class, AOMA_RUN_NORMAL);
+        unsigned roomy = aoma_class_chunks(class, AOMA_RUN_ROOMY);
+        unsigned few = aoma_class_chunks(class, AOMA_RUN_FEW);
+        assert_in_range(few, normal, roomy);
+        assert_true(is_tail_small(class, few));
+        assert_true(block_count(class, few) >= AOMA_FEW_BLOCKS || few == roomy);
+        assert_true(few == normal || few == roomy || block_count(class, few - normal) < AOMA_FEW_BLOCKS);
+    }
+}
+
 TEST(minimal_runs_hold_one_block_and_no_chunk_less)
 {
     for (unsigned class = 0; class < AOMA_CLASSES; class ++) {
