@@ -266,7 +266,8 @@ static void set_heads(struct aoma_run *run, size_t chunks, unsigned class)
     }
 }
 
-/* By class. Changed by the owner of an EMPTY run: before it publishes the run, and before it gives the chunks back. */
+/* By class. Changed by the owner of an EMPTY run: before it publishes the run, and before it gives the chunks back; so
+ * each subtraction comes after its addition. */
 static struct aoma_counter chunks_of[AOMA_CLASSES];
 
 static void count_chunks(unsigned class, size_t chunks)
@@ -277,9 +278,7 @@ static void count_chunks(unsigned class, size_t chunks)
 
 size_t aoma_run_chunks_of(unsigned class)
 {
-    size_t chunks = aoma_counter_get(&chunks_of[class]);
-
-    return chunks <= PTRDIFF_MAX ? chunks : 0; /* a subtraction may be seen before its addition */
+    return aoma_counter_get(&chunks_of[class]);
 }
 
 struct aoma_run *aoma_run_make(unsigned class, enum aoma_run_size size)
