@@ -676,18 +676,18 @@ static void check_populated(const void *low, size_t bytes)
 /* Where it is and elsewhere: 1/16 of it, but no more than there is of new memory, nor than 1 MiB. */
 TEST(a_mapping_that_grows_is_populated_a_little_ahead)
 {
-    enum { LONG = 32 };
+    const size_t length = 32 * WINDOW;
 
     aoma_source_enable_mmap();
-    char *block = take_with_room(BYTES, 2 * LONG * WINDOW);
-    assert_ptr_equal(resize(block, LONG * WINDOW), block);
+    char *block = take_with_room(BYTES, 2 * length);
+    assert_ptr_equal(resize(block, length), block);
     check_populated(block + BYTES, 2 * WINDOW);
-    assert_ptr_equal(resize(block, (LONG + 1) * WINDOW), block);
-    check_populated(block + LONG * WINDOW, WINDOW);
+    assert_ptr_equal(resize(block, length + WINDOW), block);
+    check_populated(block + length, WINDOW);
     unsigned calls = faulty_os.populate_calls;
     assert_ptr_equal(resize(block, BYTES), block);
     assert_int_equal(faulty_os.populate_calls, calls);
-    assert_ptr_equal(resize(block, 2 * LONG * WINDOW), block);
+    assert_ptr_equal(resize(block, 2 * length), block);
     check_populated(block + BYTES, MIB);
     assert_ptr_equal(resize(block, BYTES), block);
     block_growth(block, BYTES);
