@@ -117,6 +117,24 @@ static uint64_t lowest_bits(uint64_t free, unsigned max)
     return free & ~rest;
 }
 
+/* The blocks of the word's bits, which are not 0, the lowest last; how many. */
+static unsigned list_blocks(const struct aoma_run *run, unsigned word, uint64_t bits, void **blocks)
+{
+    size_t bytes = run->block_bytes;
+    uintptr_t block = run->base + (size_t)word * 64 * bytes;
+    unsigned count = aoma_count_bits(bits);
+
+    if (count == 64) {
+        AOMA_UNROLLED
+        for (unsigned at = 64; at-- > 0; block += bytes)
+            blocks[at] = (void *)block;
+        return count;
+    }
+    for (unsigned at = count; bits; bits &= bits - 1)
+        blocks[--at] = (void *)(block + aoma_lowest_bit_wide(bits) * bytes);
+    return count;
+}
+
 /* Order: as in aoma_run_take. */
 unsigned aoma_run_take_batch(aoma_active active, unsigned class, void **blocks, unsigned max)
 {
@@ -136,11 +154,7 @@ unsigned aoma_run_take_batch(aoma_active active, unsigned class, void **blocks, 
         aoma_run_settle(run);
         return 0;
     }
-    uintptr_t first = run->base + (size_t)aoma_active_word(active) * 64 * run->block_bytes;
-    unsigned count = aoma_count_bits(taken);
-    for (unsigned at = count; taken; taken &= taken - 1)
-        blocks[--at] = (void *)(first + (size_t)aoma_lowest_bit(taken) * run->block_bytes);
-    return count;
+    return list_blocks(run, aoma_active_word(active), taken, blocks);
 }
 
 /* The run of a block that is in use. */
@@ -340,7 +354,7 @@ static struct survey survey_free(const struct aoma_run *run, unsigned count)
 {
     struct survey survey = {false, true};
 
-    for (unsigned i = 0; i < words_for(count); i++) {
+    for (unsigned i = 0; i < words_for(count) && (survey.all || !survey.any); i++) {
         uint64_t free = aoma_load_acquire(&run->free[i]);
 
         survey.any |= free != 0;

@@ -485,7 +485,7 @@ static void free_foreign(const struct aoma_front *front, unsigned class)
         CHECK(blocks[i]);
     }
     for (unsigned i = 0; i < MANY; i++)
-        aoma_hint_set(&run_of(blocks[i])->owner, aoma_front_owner() + 1);
+        aoma_hint_set(&run_of(blocks[i])->owner, aoma_front_owner(aoma_fronts_on()) + 1);
     unsigned before = aoma_front_held(front, class);
     for (unsigned i = 0; i < MANY; i++)
         AO_free(blocks[i]);
@@ -517,7 +517,7 @@ TEST(blocks_that_share_no_line_are_nobodys)
     AO_free(AO_malloc(64));
     const struct aoma_front *front = front_of_this_cpu();
     void *block = AO_malloc(64);
-    aoma_hint_set(&run_of(block)->owner, aoma_front_owner() + 1);
+    aoma_hint_set(&run_of(block)->owner, aoma_front_owner(aoma_fronts_on()) + 1);
     AO_free(block);
     CHECK(AO_malloc(64) == block);
     CHECK(aoma_front_held(front, AOMA_FRONT_FOREIGN) == 0);
@@ -567,6 +567,34 @@ TEST(batch_that_finds_no_room_stays_in_its_place)
     CHECK(bytes_in_fronts() == (size_t)aoma_front_cap(class) * 64);
     CHECK(aoma_transfer_count(class) > 0);
     assert_accounted(1 + rest);
+}
+
+/* Sections may move several pointers at once, and the rest singly. A push or pop that is disturbed is tried again. */
+TEST(batches_of_any_length_keep_their_order)
+{
+    void *blocks[AOMA_FRONT_BATCH_MAX];
+    unsigned class = aoma_class_of(64);
+
+    require_fronts();
+    stay_on_this_cpu();
+    for (unsigned i = 0; i < AOMA_FRONT_BATCH_MAX; i++)
+        CHECK(blocks[i] = AO_malloc(64));
+    struct aoma_front *front = aoma_front_here();
+    void *volatile *slots = (void *volatile *)(volatile void *)front;
+    for (unsigned n = 1; n <= AOMA_FRONT_BATCH_MAX; n++) {
+        void *back[AOMA_FRONT_BATCH_MAX + 1] = {NULL};
+        unsigned top = front->stack[class].top;
+        void *above = slots[top + n];
+        unsigned count;
+        while (!aoma_front_push_batch(aoma_fronts_on(), class, blocks, n))
+            ;
+        CHECK(front->stack[class].top == top + n && slots[top + n] == above);
+        while (!(count = aoma_front_pop_batch(aoma_fronts_on(), class, back, n)))
+            ;
+        CHECK(count == n && front->stack[class].top == top);
+        CHECK(memcmp(blocks, back, n * sizeof(*blocks)) == 0 && !back[n]);
+    }
+    assert_accounted(AOMA_FRONT_BATCH_MAX);
 }
 
 /* ---- emptied ---- */
@@ -755,7 +783,7 @@ TEST(second_free_of_a_foreign_block)
     freed = AO_malloc(32);
     unsigned stack = AOMA_FRONT_FOREIGN + aoma_class_of(32);
     unsigned before = aoma_front_held(front_of_this_cpu(), stack);
-    aoma_hint_set(&run_of(freed)->owner, aoma_front_owner() + 1);
+    aoma_hint_set(&run_of(freed)->owner, aoma_front_owner(aoma_fronts_on()) + 1);
     AO_free(freed);
     CHECK(aoma_front_held(front_of_this_cpu(), stack) == before + 1);
     assert_refused_everywhere();

@@ -198,7 +198,10 @@ static AOMA_NOINLINE void *refill(unsigned class)
     struct aoma_transfer place;
     void *block = NULL;
 
-    if (!aoma_transfer_take(class, &place))
+    allow_more(class);
+    allow_here(class);
+    if (!aoma_transfer_take_full(class, &place) &&
+        !(aoma_heaps_have_batch(class) && aoma_transfer_take_free(class, &place)))
         return NULL;
     AOMA_INJECT(busy);
     if (!place.count) {
@@ -207,8 +210,6 @@ static AOMA_NOINLINE void *refill(unsigned class)
         place.count = aoma_heaps_take_batch(class, place.blocks, wanted);
         count_taken(class, place.count);
     }
-    allow_more(class);
-    allow_here(class);
     if (place.count) {
         block = place.blocks[--place.count];
         push_batch(class, &place);
@@ -271,7 +272,7 @@ static AOMA_NOINLINE bool push_with_room(unsigned stack, struct aoma_segment *se
 
 void aoma_front_overflow(struct aoma_run *run, unsigned index, void *block, const char *function)
 {
-    unsigned stack = aoma_front_stack_for(run, aoma_run_class(run));
+    unsigned stack = aoma_front_stack_for(aoma_fronts_on(), run, aoma_run_class(run));
 
     if (push_with_room(stack, run->segment, block))
         drain_if_shrunk();

@@ -50,7 +50,7 @@ static AOMA_NOINLINE void *alloc_stolen(unsigned class)
 /* Not written where it says so already: all who free read the line. */
 static void own(struct aoma_run *run)
 {
-    size_t owner = aoma_front_owner();
+    size_t owner = aoma_front_owner(aoma_fronts_on());
 
     if (aoma_hint_get(&run->owner) != owner)
         aoma_hint_set(&run->owner, owner);
@@ -59,8 +59,16 @@ static void own(struct aoma_run *run)
 /* A block that lies in a front or place bears the mark, had it been freed or not. */
 static void mark_batch(void *const *blocks, unsigned count)
 {
+    AOMA_UNROLLED
     for (unsigned i = 0; i < count; i++)
         aoma_front_mark(blocks[i]);
+}
+
+bool aoma_heaps_have_batch(unsigned class)
+{
+    aoma_active active = aoma_ptr_load_acquire(&aoma_heap_here()->active[class]);
+
+    return active && aoma_load_relaxed((struct aoma_word *)active) != 0;
 }
 
 unsigned aoma_heaps_take_batch(unsigned class, void **blocks, unsigned max)

@@ -54,6 +54,9 @@ void *aoma_heaps_alloc_existing(unsigned class);
 /* Takes wholly free runs back from the headers of all heaps; whether there were any. */
 bool aoma_heaps_reclaim(void);
 
+/* Whether the next may take any. A hint. */
+bool aoma_heaps_have_batch(unsigned class);
+
 /* Up to max blocks of class from the word in the header of the caller's heap, in one step. */
 unsigned aoma_heaps_take_batch(unsigned class, void **blocks, unsigned max);
 

@@ -22,7 +22,7 @@
  *   bool aoma_front_push(on, stack, block)
  *   unsigned aoma_front_pop_batch(on, stack, blocks, n)    how many
  *   bool aoma_front_push_batch(on, class, blocks, n)       all or none; n is not 0
- *   size_t aoma_front_owner(void)                 what aoma_run.owner says of a run that blocks were taken from for the
+ *   size_t aoma_front_owner(on)                   what aoma_run.owner says of a run that blocks were taken from for the
  *                                                 caller's front
  *   struct aoma_front *aoma_front_here(void)      the caller's front, of which a hint may be written; NULL: none
  *   bool aoma_front_is_busy(stack)                whether pop and push of it are bound to fail until the caller, a
@@ -53,9 +53,9 @@
 #include "owner_impl.h"
 
 /* The stack for a block of the run, of class, that its caller frees. */
-AOMA_INLINE unsigned aoma_front_stack_for(const struct aoma_run *run, unsigned class)
+AOMA_INLINE unsigned aoma_front_stack_for(intptr_t on, const struct aoma_run *run, unsigned class)
 {
-    bool foreign = class < AOMA_FRONT_SHARING_CLASSES && aoma_hint_get(&run->owner) != aoma_front_owner();
+    bool foreign = class < AOMA_FRONT_SHARING_CLASSES && aoma_hint_get(&run->owner) != aoma_front_owner(on);
 
     return aoma_unlikely(foreign) ? AOMA_FRONT_FOREIGN + class : class;
 }

@@ -62,19 +62,19 @@ static bool take(unsigned class, uint64_t state, struct aoma_transfer *place)
     return false;
 }
 
-bool aoma_transfer_take(unsigned class, struct aoma_transfer *place)
+bool aoma_transfer_take_full(unsigned class, struct aoma_transfer *place)
 {
-    return take(class, STATE_FULL, place) || take(class, STATE_FREE, place);
+    return take(class, STATE_FULL, place);
+}
+
+bool aoma_transfer_take_free(unsigned class, struct aoma_transfer *place)
+{
+    return take(class, STATE_FREE, place);
 }
 
 bool aoma_transfer_take_room(unsigned class, struct aoma_transfer *place)
 {
     return take(class, STATE_FREE, place) || take(class, STATE_FULL, place);
-}
-
-bool aoma_transfer_take_full(unsigned class, struct aoma_transfer *place)
-{
-    return take(class, STATE_FULL, place);
 }
 
 void aoma_transfer_put(const struct aoma_transfer *place)

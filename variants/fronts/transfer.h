@@ -36,12 +36,12 @@ struct aoma_transfer {
     unsigned count;
 };
 
-/* A FULL place, else a FREE one (count 0); false: there is none. */
-bool aoma_transfer_take(unsigned class, struct aoma_transfer *place);
+/* A FULL place; false: there is none. */
+bool aoma_transfer_take_full(unsigned class, struct aoma_transfer *place);
+/* A FREE one: count is 0. */
+bool aoma_transfer_take_free(unsigned class, struct aoma_transfer *place);
 /* A FREE place, else a FULL one. */
 bool aoma_transfer_take_room(unsigned class, struct aoma_transfer *place);
-/* A FULL place only. */
-bool aoma_transfer_take_full(unsigned class, struct aoma_transfer *place);
 
 /* Ends the holding: FULL with place->count blocks, FREE without any. */
 void aoma_transfer_put(const struct aoma_transfer *place);

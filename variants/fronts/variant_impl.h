@@ -104,7 +104,7 @@ AOMA_INLINE void aoma_variant_free(struct aoma_run *run, unsigned index, bool re
         return;
     }
     aoma_front_mark(block); /* before anybody else can have it */
-    if (aoma_unlikely(!aoma_front_push(on, aoma_front_stack_for(run, class), block)))
+    if (aoma_unlikely(!aoma_front_push(on, aoma_front_stack_for(on, run, class), block)))
         aoma_front_overflow(run, index, block, function);
 }
 
@@ -113,7 +113,7 @@ AOMA_INLINE bool aoma_variant_free_believed(struct aoma_run *run, unsigned class
 {
     intptr_t on = aoma_fronts_on();
 
-    return aoma_likely(on) && aoma_likely(aoma_front_push(on, aoma_front_stack_for(run, class), block));
+    return aoma_likely(on) && aoma_likely(aoma_front_push(on, aoma_front_stack_for(on, run, class), block));
 }
 
 #endif /* AOMA_VARIANT_IMPL_H */

@@ -46,9 +46,9 @@ AOMA_INLINE bool aoma_front_push_batch(intptr_t on, unsigned class, void *const 
     return aoma_section_push_batch(aoma_rseq_area(), on, class, blocks, n);
 }
 
-AOMA_INLINE size_t aoma_front_owner(void)
+AOMA_INLINE size_t aoma_front_owner(intptr_t on)
 {
-    return (size_t)aoma_rseq_field(aoma_rseq_id()) + 1;
+    return (size_t)aoma_rseq_field(on) + 1;
 }
 
 AOMA_INLINE struct aoma_front *aoma_front_attached(unsigned number)

@@ -90,6 +90,7 @@ AOMA_INLINE unsigned aoma_front_pop_batch(intptr_t on, unsigned number, void **b
     unsigned count = top - stack->bottom;
     if (count > n)
         count = n;
+    AOMA_UNROLLED
     for (unsigned i = 0; i < count; i++)
         blocks[i] = aoma_thread_slots(front)[top - count + i];
     stack->top = top - count;
@@ -108,6 +109,7 @@ AOMA_INLINE bool aoma_front_push_batch(intptr_t on, unsigned number, void *const
     unsigned top = stack->top;
     bool fits = top + n <= stack->end;
     if (fits) {
+        AOMA_UNROLLED
         for (unsigned i = 0; i < n; i++)
             aoma_thread_slots(front)[top + i] = blocks[i];
         stack->top = top + n;
@@ -117,10 +119,11 @@ AOMA_INLINE bool aoma_front_push_batch(intptr_t on, unsigned number, void *const
 }
 
 /* 0, which no run has that blocks were taken from for a front: the caller has none. */
-AOMA_INLINE size_t aoma_front_owner(void)
+AOMA_INLINE size_t aoma_front_owner(intptr_t on)
 {
     const struct aoma_front *front = aoma_thread_front;
 
+    (void)on;
     return front ? aoma_hint_get(&aoma_thread_head(front)->number) + 1 : 0;
 }
 
