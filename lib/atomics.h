@@ -328,6 +328,14 @@ AOMA_INLINE size_t aoma_counter_get(const struct aoma_counter *counter)
     return AO_load(&counter->bits);
 }
 
+/* Of what cannot be below zero: a subtraction may be seen before its addition. */
+AOMA_INLINE size_t aoma_counter_sum(const struct aoma_counter *counter)
+{
+    size_t sum = aoma_counter_get(counter);
+
+    return sum <= PTRDIFF_MAX ? sum : 0;
+}
+
 AOMA_INLINE bool aoma_counter_cas(struct aoma_counter *counter, size_t *expected, size_t desired)
 {
     aoma_rmw_hook(counter);

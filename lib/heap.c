@@ -8,6 +8,7 @@
  */
 #include "heap.h"
 #include "idle.h"
+#include "partial.h"
 
 /* Puts a word of an ACTIVE run into the header, unless a run that will do is there by now. */
 static void install(struct aoma_heap *heap, unsigned class, aoma_active active, bool choosy)
@@ -113,7 +114,7 @@ static AOMA_NOINLINE struct aoma_run *find_partial(struct aoma_heap *heap, unsig
 {
     struct aoma_hint lowest = {0};
 
-    return aoma_run_take_partial(class, choosy, choosy ? &heap->cursor[class] : &lowest);
+    return aoma_partial_take(class, choosy, choosy ? &heap->cursor[class] : &lowest);
 }
 
 static void *take_from_partial(struct aoma_heap *heap, unsigned class, bool choosy)

@@ -30,9 +30,7 @@ static struct {
 
 size_t aoma_idle_dirty_bytes(void)
 {
-    size_t bytes = aoma_counter_get(&dirty_free);
-
-    return bytes <= PTRDIFF_MAX ? bytes : 0; /* a subtraction may be seen before its addition */
+    return aoma_counter_sum(&dirty_free);
 }
 
 size_t aoma_idle_limit(void)

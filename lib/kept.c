@@ -63,21 +63,14 @@ static uint64_t slot_of(uintptr_t address, size_t bytes)
 
 /* ---- sums ---- */
 
-static size_t sum(const struct aoma_counter *counter)
-{
-    size_t bytes = aoma_counter_get(counter);
-
-    return bytes <= PTRDIFF_MAX ? bytes : 0; /* a subtraction may be seen before its addition */
-}
-
 size_t aoma_kept_bytes(void)
 {
-    return sum(&kept);
+    return aoma_counter_sum(&kept);
 }
 
 size_t aoma_kept_use_bytes(void)
 {
-    return sum(&used);
+    return aoma_counter_sum(&used);
 }
 
 size_t aoma_kept_excess(void)

@@ -398,12 +398,8 @@ AOMA_INLINE bool aoma_run_is_large(const struct aoma_run *run)
     return aoma_run_class(run) == AOMA_CLASS_LARGE;
 }
 
-/*
- * A PARTIAL run of class, made ACTIVE: the caller's; NULL: none was found. choosy: only one that has a word with at
- * least 3/16 of its blocks free, and the search gives up after a few that have none; else all are looked at. It begins
- * at *cursor and leaves there where it got to.
- */
-struct aoma_run *aoma_run_take_partial(unsigned class, bool choosy, struct aoma_hint *cursor);
+/* For who has cleared the run's partial bit of class: PARTIAL -> ACTIVE, the caller's; false: the bit was stale. */
+bool aoma_run_activate(struct aoma_run *run, unsigned class);
 
 /* Leaves an ACTIVE run that is in no header (any more) to its frees, or gives its chunks back. */
 void aoma_run_retire(struct aoma_run *run);

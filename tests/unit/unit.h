@@ -20,6 +20,7 @@
 #include "mapping.h"
 #include "os.h"
 #include "page_map.h"
+#include "partial.h"
 #include "run.h"
 #include "segment.h"
 #include "source.h"
@@ -167,7 +168,7 @@ static inline void *take_from_word(aoma_active active, unsigned class)
 /* With many: only a run of which 3/16 are free. */
 static inline struct aoma_run *take_partial(unsigned class, bool many, struct aoma_hint *cursor)
 {
-    return aoma_run_take_partial(class, many, cursor);
+    return aoma_partial_take(class, many, cursor);
 }
 
 static inline struct aoma_run *recent_run(void)
