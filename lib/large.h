@@ -15,7 +15,8 @@
 
 /*
  * align is a power of two. content: so many bytes of another block, if it has room for them, will be copied to it; with
- * any, what will be written is faulted in at once. *clean: known to be zero. NULL: no memory.
+ * any, and if the memory is clean, what will be written is faulted in at once. *clean: known to be zero. NULL: no
+ * memory.
  */
 void *aoma_large_alloc(size_t bytes, size_t align, size_t content, bool *clean);
 

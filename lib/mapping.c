@@ -105,7 +105,7 @@ size_t aoma_mapping_flush(void)
     return aoma_kept_release(SIZE_MAX);
 }
 
-/* Moves the pages, not the content; NULL: nothing has changed. */
+/* Moves the pages, not the content, to be longer; NULL: nothing has changed. */
 static void *move(void *block, size_t old_bytes, size_t new_bytes)
 {
     void *target = aoma_source_reserve(new_bytes, natural_align(new_bytes, 1));
@@ -128,7 +128,7 @@ static void *resize_or_move(void *block, size_t old_bytes, size_t new_bytes)
         return NULL;
     if (can_enter(block, new_bytes) && aoma_source_resize(block, old_bytes, new_bytes))
         return block;
-    return move(block, old_bytes, new_bytes);
+    return new_bytes > old_bytes ? move(block, old_bytes, new_bytes) : NULL;
 }
 
 /* ---- the whole ---- */

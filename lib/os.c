@@ -79,7 +79,8 @@ bool aoma_os_resize(void *mem, size_t old_bytes, size_t new_bytes)
 /*
  * What the kernel has as several mappings it refuses to move, but may have unmapped the target by then (Linux 6.12 has,
  * 6.18 has not), where another thread may map something before it is given back. A try to lengthen in place fails for
- * the same reason, and changes nothing that stays.
+ * the same reason; where it succeeds, all of the new length moves. (Never shorter: memory behind the new length would
+ * be unmapped by the try, and once more by the move, when it may be another thread's.)
  */
 bool aoma_os_move(void *mem, size_t old_bytes, void *target, size_t new_bytes)
 {
@@ -87,7 +88,9 @@ bool aoma_os_move(void *mem, size_t old_bytes, void *target, size_t new_bytes)
 
     if (failed == EFAULT)
         return false;
+    if (remap(mem, failed ? old_bytes : new_bytes, new_bytes, MREMAP_MAYMOVE | MREMAP_FIXED, target) == 0)
+        return true;
     if (!failed)
         (void)remap(mem, new_bytes, old_bytes, 0, NULL);
-    return remap(mem, old_bytes, new_bytes, MREMAP_MAYMOVE | MREMAP_FIXED, target) == 0;
+    return false;
 }

@@ -26,7 +26,7 @@ bool aoma_os_purge(void *mem, size_t bytes);
 void aoma_os_populate(void *mem, size_t bytes);
 /* Grows or shrinks a mapping where it is. */
 bool aoma_os_resize(void *mem, size_t old_bytes, size_t new_bytes);
-/* Moves a mapping's pages onto a reservation of new_bytes. */
+/* Moves a mapping's pages onto a reservation of new_bytes, which are not fewer. */
 bool aoma_os_move(void *mem, size_t old_bytes, void *target, size_t new_bytes);
 
 #endif /* AOMA_OS_H */

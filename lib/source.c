@@ -49,12 +49,26 @@ size_t aoma_source_mapped_bytes(void)
     return aoma_hint_get(&mapped_bytes);
 }
 
+/* More than this is asked for before bookkeeping for it is mapped, which is never given back: 16 KiB for so many. */
+#define AOMA_SOURCE_ASKED_BYTES ((size_t)1 << 30)
+
+static bool kernel_gives(size_t bytes)
+{
+    void *mem = aoma_os_map(bytes, AOMA_OS_USABLE);
+
+    if (mem)
+        aoma_os_unmap(mem, bytes);
+    return mem != NULL;
+}
+
 bool aoma_source_may_take(size_t bytes)
 {
     size_t limit = SIZE_MAX - aoma_hint_get(&limit_below_max);
     size_t mapped = aoma_hint_get(&mapped_bytes);
 
-    return mapped <= limit && bytes <= limit - mapped;
+    if (mapped > limit || bytes > limit - mapped)
+        return false;
+    return bytes <= AOMA_SOURCE_ASKED_BYTES || kernel_gives(bytes);
 }
 
 /* Reserves room below the limit; false if there is none. */
@@ -132,10 +146,11 @@ void aoma_source_unmap(void *mem, size_t bytes)
 
 void aoma_source_populate(void *mem, size_t bytes)
 {
-    uintptr_t low = (uintptr_t)mem & ~(AOMA_PAGE_BYTES - 1);
+    uintptr_t low = page_align((uintptr_t)mem);
+    uintptr_t high = ((uintptr_t)mem + bytes) & ~(AOMA_PAGE_BYTES - 1);
 
-    if (bytes && aoma_source_mmap_enabled())
-        aoma_os_populate((void *)low, page_align((uintptr_t)mem + bytes - low));
+    if (low < high && aoma_source_mmap_enabled())
+        aoma_os_populate((void *)low, high - low);
 }
 
 /* Before a change of length; false: the limit says no. */

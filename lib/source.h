@@ -35,8 +35,8 @@ void *aoma_source_map(size_t bytes, size_t align);
 void aoma_source_unmap(void *mem, size_t bytes);
 
 /*
- * Before fresh memory is written to: has the pages that hold these bytes faulted in at once, which costs 3/4 of faults
- * one by one. Does nothing before mmap is enabled.
+ * Before fresh memory is written to: has the pages that lie within it faulted in at once, which costs 3/4 of faults one
+ * by one. Does nothing before mmap is enabled.
  */
 void aoma_source_populate(void *mem, size_t bytes);
 
@@ -49,14 +49,14 @@ AOMA_INLINE size_t aoma_source_ahead(size_t bytes)
     return part < AOMA_MIB ? part : AOMA_MIB;
 }
 
-/* Whether the limit leaves so many bytes: a hint. */
+/* Whether the limit leaves so many bytes and, if they are more than a GiB, the kernel gives them now: a hint. */
 bool aoma_source_may_take(size_t bytes);
 
 /* Resizes what aoma_source_map gave where it is; false: nothing has changed. */
 bool aoma_source_resize(void *mem, size_t old_bytes, size_t new_bytes);
 
 /*
- * Moving: first address space without memory at a multiple of align,
+ * Moving, to be longer: first address space without memory at a multiple of align,
  * or NULL; then the pages onto it (false: nothing has changed).
  */
 void *aoma_source_reserve(size_t bytes, size_t align);

@@ -35,6 +35,19 @@ static struct {
     unsigned failed;
 } mapping;
 
+/* What another thread might map where the library has just unmapped something; 0: nothing now. */
+static volatile unsigned char *neighbour;
+enum { NEIGHBOUR_BYTES = 64 * KIB, NEIGHBOUR_MARK = 0x6e };
+
+static void check_neighbour(void)
+{
+    if (!neighbour)
+        return;
+    CHECK(neighbour[0] == NEIGHBOUR_MARK && neighbour[NEIGHBOUR_BYTES - 1] == NEIGHBOUR_MARK);
+    CHECK(munmap((void *)neighbour, NEIGHBOUR_BYTES) == 0);
+    neighbour = NULL;
+}
+
 #if !TEST_SANITIZED /* whose runtimes have symbols of their own before them */
 static bool refuses(void)
 {
@@ -62,6 +75,20 @@ static void find(void *function, const char *name)
 #define MMAP_NAME "mmap"
 #endif
 
+static void settle_at(void *place)
+{
+    void *(*map)(void *, size_t, int, int, int, off_t);
+
+    if (neighbour)
+        return;
+    find(&map, MMAP_NAME);
+    void *mem = map(place, NEIGHBOUR_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (mem == MAP_FAILED)
+        return;
+    neighbour = mem;
+    neighbour[0] = neighbour[NEIGHBOUR_BYTES - 1] = NEIGHBOUR_MARK;
+}
+
 void *mmap(void *address, size_t bytes, int protection, int flags, int file, off_t offset)
 {
     static void *(*next)(void *, size_t, int, int, int, off_t);
@@ -83,7 +110,12 @@ void *mremap(void *address, size_t old_bytes, size_t new_bytes, int flags, ...)
     va_end(more);
     if (!next)
         find(&next, "mremap");
-    return refuses() ? MAP_FAILED : next(address, old_bytes, new_bytes, flags, target);
+    if (refuses())
+        return MAP_FAILED;
+    void *mem = next(address, old_bytes, new_bytes, flags, target);
+    if (mem != MAP_FAILED && new_bytes < old_bytes && !target)
+        settle_at((char *)mem + new_bytes);
+    return mem;
 }
 #endif
 
@@ -154,6 +186,7 @@ static void change(struct program *program, size_t i)
     }
     errno = ERRNO_SENTINEL;
     void *block = AO_realloc(program->blocks[i], size);
+    check_neighbour();
     CHECK(errno == (block ? ERRNO_SENTINEL : ENOMEM));
     if (block) {
         program->blocks[i] = block;

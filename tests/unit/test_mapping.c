@@ -752,10 +752,29 @@ TEST(a_refused_shrinking_changes_nothing)
     aoma_source_enable_mmap();
     void *block = take_with_room(2 * BYTES, 0);
 
-    faulty_os.resizes_left = faulty_os.moves_left = 0;
+    faulty_os.resizes_left = 0; /* and it is not moved: that is for growing */
     assert_null(resize(block, BYTES));
+    assert_int_equal(faulty_os.move_calls, 0);
     check_entries(block, 2 * BYTES);
     assert_int_equal(aoma_source_mapped_bytes(), 2 * BYTES);
+}
+
+/* Leaves of the page map are never given back: those of 64 TiB take a GiB. */
+TEST(a_length_that_the_kernel_does_not_give_maps_nothing)
+{
+#if UINTPTR_MAX > UINT32_MAX
+    const size_t too_much = (size_t)1 << 46;
+
+    aoma_source_enable_mmap();
+    if (aoma_os_map(too_much, AOMA_OS_USABLE))
+        test_skip("the kernel gives memory that there is not");
+    void *block = take_with_room(BYTES, 0);
+    assert_null(resize(block, too_much));
+    check_entries(block, BYTES);
+    assert_int_equal(aoma_source_mapped_bytes(), BYTES);
+#else
+    test_skip("no length is that large");
+#endif
 }
 
 /* The last window of a mapping may be a segment's, beyond the mapping's end. */

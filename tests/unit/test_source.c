@@ -79,12 +79,15 @@ TEST(memory_is_populated_in_whole_pages_once_mmap_is_enabled)
     char *mem = aoma_source_map(2 * PIECE, AOMA_PAGE_BYTES);
     aoma_source_populate(mem, 0);
     assert_int_equal(faulty_os.populate_calls, 0);
+    aoma_source_populate(mem + 1, 2 * AOMA_PAGE_BYTES - 2); /* no page is wholly within it */
+    aoma_source_populate(mem + AOMA_PAGE_BYTES - 1, 2);
+    assert_int_equal(faulty_os.populate_calls, 0);
     aoma_source_populate(mem, PIECE + 1);
     assert_int_equal(faulty_os.populated_low, (uintptr_t)mem);
-    assert_int_equal(faulty_os.populated_high, (uintptr_t)mem + PIECE + AOMA_PAGE_BYTES);
-    aoma_source_populate(mem + AOMA_PAGE_BYTES - 1, 2);
-    assert_int_equal(faulty_os.populated_low, (uintptr_t)mem);
-    assert_int_equal(faulty_os.populated_high, (uintptr_t)mem + 2 * AOMA_PAGE_BYTES);
+    assert_int_equal(faulty_os.populated_high, (uintptr_t)mem + PIECE);
+    aoma_source_populate(mem + 1, PIECE);
+    assert_int_equal(faulty_os.populated_low, (uintptr_t)mem + AOMA_PAGE_BYTES);
+    assert_int_equal(faulty_os.populated_high, (uintptr_t)mem + PIECE);
     assert_int_equal(faulty_os.populate_calls, 2);
     assert_true(is_zero((uintptr_t)mem, 2 * PIECE));
 }
