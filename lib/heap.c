@@ -37,9 +37,11 @@ static void install(struct aoma_heap *heap, unsigned class, aoma_active active, 
 
 static enum aoma_run_size run_size_for(unsigned class)
 {
+    size_t bytes = aoma_class_bytes(class);
+
     if (!aoma_source_mmap_enabled())
         return AOMA_RUN_NORMAL;
-    if (AOMA_VARIANT_FEW_FIRST && aoma_class_bytes(class) > AOMA_ROOMY_BYTES &&
+    if (bytes > AOMA_ROOMY_BYTES && bytes <= AOMA_VARIANT_FEW_FIRST_BYTES &&
         aoma_run_chunks_of(class) < aoma_class_chunks(class, AOMA_RUN_ROOMY))
         return AOMA_RUN_FEW;
     return AOMA_RUN_ROOMY;

@@ -280,7 +280,7 @@ static struct aoma_counter chunks_of[AOMA_CLASSES];
 
 static void count_chunks(unsigned class, size_t chunks)
 {
-    if (AOMA_VARIANT_FEW_FIRST && class < AOMA_CLASSES)
+    if (AOMA_VARIANT_FEW_FIRST_BYTES && class < AOMA_CLASSES)
         aoma_counter_add(&chunks_of[class], chunks);
 }
 
@@ -306,7 +306,7 @@ struct aoma_run *aoma_run_make(unsigned class, enum aoma_run_size size)
     set_heads(run, chunks, class);
     count_chunks(class, chunks);
     publish_state(run, AOMA_RUN_ACTIVE, class, count);
-    for (unsigned i = 0; i < AOMA_RUN_WORDS; i++) /* after the state: see aoma_run_take */
+    for (unsigned i = 0; i < AOMA_RUN_WORDS; i++) /* after the class: see aoma_run_take */
         aoma_store_release(&run->free[i], i < words_for(count) ? aoma_blocks_mask(count, i) : 0);
     return run;
 }

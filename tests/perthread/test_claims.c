@@ -344,7 +344,7 @@ TEST(front_that_is_being_emptied_is_left_alone)
 }
 
 /* A handler that finds the stack claimed gets one block from the heap, which has more than a batch. */
-enum { ROOMY_BYTES = 1000 };
+enum { ROOMY_BYTES = 500 };
 static unsigned in_the_middle;
 
 static bool move_no_batch(void)

@@ -4,7 +4,7 @@
 #include "unit.h"
 #include "interleave.h"
 
-#define FIRST_SIZE (AOMA_VARIANT_FEW_FIRST ? AOMA_RUN_FEW : AOMA_RUN_ROOMY) /* of a larger class's runs */
+#define FIRST_SIZE (AOMA_VARIANT_FEW_FIRST_BYTES ? AOMA_RUN_FEW : AOMA_RUN_ROOMY) /* of a larger class's runs */
 
 /* 16 bytes: 8 words in a run; 64 bytes: 2 words; 1024 bytes: 8 blocks, roomy 64; 64 KiB: one block. */
 enum { CLASS_8_WORDS = 0, CLASS_2_WORDS = 3, CLASS_1K = 31, CLASS_64K = 79 };
@@ -175,11 +175,11 @@ TEST(runs_of_larger_blocks_are_roomy_when_there_are_many)
         assert_int_equal(chunks_of(runs[count++]), few);
     }
     assert_int_equal(chunks_of(run_of(alloc(CLASS_1K))), roomy);
-    assert_int_equal(aoma_run_chunks_of(CLASS_1K), AOMA_VARIANT_FEW_FIRST ? 2 * roomy : 0);
+    assert_int_equal(aoma_run_chunks_of(CLASS_1K), AOMA_VARIANT_FEW_FIRST_BYTES ? 2 * roomy : 0);
     for (unsigned run = 0; run < count; run++)
         for (unsigned i = 0; i < few * AOMA_CHUNK_BYTES / KIB; i++)
             give((void *)(base_of(runs[run]) + i * KIB));
-    assert_int_equal(aoma_run_chunks_of(CLASS_1K), AOMA_VARIANT_FEW_FIRST ? roomy : 0);
+    assert_int_equal(aoma_run_chunks_of(CLASS_1K), AOMA_VARIANT_FEW_FIRST_BYTES ? roomy : 0);
 }
 
 /* Not of large blocks, where memory counts for more. */

@@ -96,7 +96,7 @@ static void check_made(unsigned class, enum aoma_run_size size)
     CHECK(aoma_run_is_idle(run) && run_has_free(run));
     for (unsigned i = 0; i < chunks_of(run); i++)
         CHECK(is_taken(segment_of(run), chunk_of(run) + i));
-    CHECK(aoma_run_chunks_of(class) == (AOMA_VARIANT_FEW_FIRST ? chunks_of(run) : 0));
+    CHECK(aoma_run_chunks_of(class) == (AOMA_VARIANT_FEW_FIRST_BYTES ? chunks_of(run) : 0));
     aoma_run_retire(run);
     CHECK(aoma_run_chunks_of(class) == 0);
 }

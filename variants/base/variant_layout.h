@@ -8,6 +8,6 @@
 #define AOMA_VARIANT_WORDS_APART 1
 
 /* A few blocks that come and go would have runs made and given back. */
-#define AOMA_VARIANT_FEW_FIRST 0
+#define AOMA_VARIANT_FEW_FIRST_BYTES 0u
 
 #endif /* AOMA_VARIANT_LAYOUT_H */

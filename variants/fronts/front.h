@@ -82,6 +82,7 @@ enum { AOMA_FRONT_BYTES_MAX = 0 AOMA_CLASS_LIST };
 _Static_assert(sizeof(struct aoma_front_stack) % sizeof(void *) == 0, "a stack's words fill slots");
 _Static_assert(AOMA_FRONT_FIRST_SLOT + AOMA_FRONT_SLOTS <= UINT16_MAX, "positions fit their fields");
 _Static_assert(AOMA_FRONT_BYTES_MAX <= 2 * AOMA_MIB, "what one owner may hold, as documented");
+_Static_assert(AOMA_FRONT_CAP(AOMA_VARIANT_FEW_FIRST_BYTES) >= 16, "fronts hold more than a short run");
 
 AOMA_INLINE unsigned aoma_front_cap(unsigned class)
 {

@@ -7,7 +7,7 @@
 
 #define AOMA_VARIANT_WORDS_APART 0
 
-/* A few blocks that come and go are served by the fronts. */
-#define AOMA_VARIANT_FEW_FIRST 1
+/* A few blocks that come and go are served by the fronts, which hold more of these than a short run has. */
+#define AOMA_VARIANT_FEW_FIRST_BYTES 2048u
 
 #endif /* AOMA_VARIANT_LAYOUT_H */

@@ -66,6 +66,9 @@
     "jnz 8b\n"                                                                                                         \
     "9:\n\t"
 
+_Static_assert(offsetof(struct aoma_front_stack, bottom) == 4, "as in the sections");
+_Static_assert(offsetof(struct aoma_front_stack, end) == 6, "as in the sections");
+
 AOMA_INLINE bool aoma_sections_exist(void)
 {
     return true;
