@@ -26,6 +26,7 @@ static struct {
     struct aoma_hint least;  /* dirty free bytes at their fewest, in this round */
     struct aoma_hint excess; /* bytes that the limit is lower by */
     struct aoma_hint stuck;  /* bytes that could not be purged; forgotten by and by */
+    struct aoma_hint locked; /* dirty free bytes when a purge was refused; 0: the last in this round was not */
 } idle;
 
 size_t aoma_idle_dirty_bytes(void)
@@ -55,6 +56,22 @@ size_t aoma_idle_surplus(void)
     return bytes > limit ? bytes - limit : 0;
 }
 
+/* Memory that is locked (mlockall) cannot be purged, and to try costs a system call each time. */
+bool aoma_idle_is_locked(void)
+{
+    size_t locked = aoma_hint_get(&idle.locked);
+
+    return aoma_unlikely(locked) && aoma_idle_dirty_bytes() / 2 < locked;
+}
+
+void aoma_idle_note_purged(bool done)
+{
+    size_t locked = done ? 0 : aoma_idle_dirty_bytes();
+
+    if (locked != aoma_hint_get(&idle.locked))
+        aoma_hint_set(&idle.locked, locked);
+}
+
 static AOMA_NOINLINE void end_round(void)
 {
     size_t least = aoma_hint_get(&idle.least);
@@ -79,6 +96,7 @@ static AOMA_NOINLINE void end_round(void)
         excess = aoma_idle_limit();
     aoma_hint_set(&idle.excess, excess);
     aoma_hint_set(&idle.stuck, stuck);
+    aoma_hint_set(&idle.locked, 0);
     aoma_hint_set(&idle.least, aoma_idle_dirty_bytes());
     aoma_hint_set(&idle.given, 0);
     aoma_hint_set(&idle.fresh, 0);

@@ -10,6 +10,7 @@
 #ifndef AOMA_IDLE_H
 #define AOMA_IDLE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "units.h"
@@ -22,6 +23,11 @@
 size_t aoma_idle_limit(void);
 /* The bytes that are idle beyond what is needed, or 0. */
 size_t aoma_idle_surplus(void);
+
+/* Whether the last purge was refused, and neither has a round ended nor twice as much become dirty since: then none is
+ * due. */
+bool aoma_idle_is_locked(void);
+void aoma_idle_note_purged(bool done);
 
 /* Free chunks' bytes that still cost memory; changed by segment.c, and by tests. */
 size_t aoma_idle_dirty_bytes(void);

@@ -112,10 +112,11 @@ static void *move(void *block, size_t old_bytes, size_t new_bytes)
 
     if (!target)
         return NULL;
-    if (can_enter(target, new_bytes) && aoma_source_move(block, old_bytes, target, new_bytes))
-        return target;
-    aoma_source_unreserve(target, new_bytes);
-    return NULL;
+    if (!can_enter(target, new_bytes)) {
+        aoma_source_unreserve(target, new_bytes);
+        return NULL;
+    }
+    return aoma_source_move(block, old_bytes, target, new_bytes) ? target : NULL;
 }
 
 /* Where the block is then; NULL: it is as it was. */
@@ -151,11 +152,8 @@ static void *lengthen(void *mem, size_t have, size_t bytes)
     if (aoma_source_resize(mem, have, bytes))
         return mem;
     void *target = aoma_source_may_take(bytes - have) ? aoma_source_reserve(bytes, AOMA_SEGMENT_BYTES) : NULL;
-    if (target && !aoma_source_move(mem, have, target, bytes)) {
-        aoma_source_unreserve(target, bytes);
-        target = NULL;
-    }
-    return target;
+
+    return target && aoma_source_move(mem, have, target, bytes) ? target : NULL;
 }
 
 /*
@@ -233,7 +231,7 @@ void *aoma_mapping_resize(void *block, uintptr_t entry, size_t bytes, const char
     void *resized = resize_or_move(block, old_bytes, new_bytes);
     if (!resized && aoma_mapping_flush())
         resized = resize_or_move(block, old_bytes, new_bytes);
-    if (!resized) {
+    if (!resized && new_bytes > round_to_page(at_least_a_window(bytes))) {
         new_bytes = round_to_page(at_least_a_window(bytes));
         resized = resize_or_move(block, old_bytes, new_bytes);
     }

@@ -18,7 +18,8 @@ enum aoma_os_access {
 
 /* Memory, or NULL. */
 void *aoma_os_map(size_t bytes, enum aoma_os_access access);
-void aoma_os_unmap(void *mem, size_t bytes);
+/* False: the kernel refused, since it has as many mappings as it allows and would have to make two of one. */
+bool aoma_os_unmap(void *mem, size_t bytes);
 /* Gives the memory back; the range stays mapped and reads as zero. False if the kernel refused: content unknown. */
 bool aoma_os_purge(void *mem, size_t bytes);
 /* Faults in what of the range is not there, as if it were written to, in calls so short that a signal need not wait.
@@ -26,7 +27,8 @@ bool aoma_os_purge(void *mem, size_t bytes);
 void aoma_os_populate(void *mem, size_t bytes);
 /* Grows or shrinks a mapping where it is. */
 bool aoma_os_resize(void *mem, size_t old_bytes, size_t new_bytes);
-/* Moves a mapping's pages onto a reservation of new_bytes, which are not fewer. */
+/* Moves a mapping's pages onto a reservation of new_bytes, which are not fewer. False: the pages are where they were,
+ * and the reservation is not the caller's any more. */
 bool aoma_os_move(void *mem, size_t old_bytes, void *target, size_t new_bytes);
 
 #endif /* AOMA_OS_H */

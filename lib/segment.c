@@ -280,12 +280,18 @@ size_t aoma_segment_purge(struct aoma_segment *segment)
         /* Now that the range is ours: another thread may have purged it since take_purgeable looked. */
         uint64_t dirty = aoma_load_acquire(&segment->dirty) & range;
 
-        if (dirty && aoma_os_purge(chunk_address(segment, range), chunks_bytes(range))) {
+        bool done = dirty && aoma_os_purge(chunk_address(segment, range), chunks_bytes(range));
+
+        if (done) {
             aoma_fetch_clear_full(&segment->dirty, dirty);
             aoma_idle_count_dirty(0, chunks_bytes(dirty));
             purged += chunks_bytes(dirty);
         }
         give_bits(segment, range);
+        if (dirty)
+            aoma_idle_note_purged(done);
+        if (dirty && !done)
+            break;
         among &= ~(range | (range - 1)); /* upwards only, so the loop ends whatever others do */
     }
     return purged;
@@ -302,7 +308,7 @@ static bool is_worth_purging(const struct aoma_segment *segment)
 
 static bool purging_is_due(void)
 {
-    return aoma_unlikely(aoma_idle_surplus()) && aoma_source_mmap_enabled();
+    return aoma_unlikely(aoma_idle_surplus()) && aoma_source_mmap_enabled() && !aoma_idle_is_locked();
 }
 
 /*

@@ -49,15 +49,16 @@ size_t aoma_source_mapped_bytes(void)
     return aoma_hint_get(&mapped_bytes);
 }
 
-/* More than this is asked for before bookkeeping for it is mapped, which is never given back: 16 KiB for so many. */
-#define AOMA_SOURCE_ASKED_BYTES ((size_t)1 << 30)
+/* More than this is asked for before bookkeeping for it is mapped, which is never given back: 256 KiB for so many. (Not
+ * less, since with mlockall memory that is only asked for is faulted in, too.) */
+#define AOMA_SOURCE_ASKED_BYTES ((size_t)16 * 1024 * AOMA_MIB)
 
 static bool kernel_gives(size_t bytes)
 {
     void *mem = aoma_os_map(bytes, AOMA_OS_USABLE);
 
     if (mem)
-        aoma_os_unmap(mem, bytes);
+        (void)aoma_os_unmap(mem, bytes);
     return mem != NULL;
 }
 
@@ -105,9 +106,9 @@ static void *trim_to_alignment(char *mem, size_t mapped, size_t bytes, size_t al
     size_t after = mapped - before - bytes;
 
     if (before)
-        aoma_os_unmap(mem, before);
+        (void)aoma_os_unmap(mem, before);
     if (after)
-        aoma_os_unmap(mem + before + bytes, after);
+        (void)aoma_os_unmap(mem + before + bytes, after);
     return mem + before;
 }
 
@@ -121,7 +122,7 @@ AOMA_INLINE void *map_aligned(enum aoma_os_access access, size_t bytes, size_t a
 
     if (!mem || ((uintptr_t)mem & (align - 1)) == 0)
         return mem;
-    aoma_os_unmap(mem, bytes);
+    (void)aoma_os_unmap(mem, bytes);
     if (bytes > SIZE_MAX - align)
         return NULL;
     mem = aoma_os_map(bytes + align, access);
@@ -140,8 +141,10 @@ void *aoma_source_map(size_t bytes, size_t align)
 
 void aoma_source_unmap(void *mem, size_t bytes)
 {
-    aoma_os_unmap(mem, bytes);
-    unaccount(bytes);
+    if (aoma_os_unmap(mem, bytes))
+        unaccount(bytes);
+    else
+        (void)aoma_os_purge(mem, bytes);
 }
 
 void aoma_source_populate(void *mem, size_t bytes)
@@ -182,13 +185,16 @@ void *aoma_source_reserve(size_t bytes, size_t align)
 
 void aoma_source_unreserve(void *mem, size_t bytes)
 {
-    aoma_os_unmap(mem, bytes);
+    (void)aoma_os_unmap(mem, bytes);
 }
 
 bool aoma_source_move(void *mem, size_t old_bytes, void *target, size_t new_bytes)
 {
-    return account_growth(old_bytes, new_bytes) &&
-           account_resized(aoma_os_move(mem, old_bytes, target, new_bytes), old_bytes, new_bytes);
+    if (!account_growth(old_bytes, new_bytes)) {
+        aoma_source_unreserve(target, new_bytes);
+        return false;
+    }
+    return account_resized(aoma_os_move(mem, old_bytes, target, new_bytes), old_bytes, new_bytes);
 }
 
 static void *cut_from_spare(size_t bytes, struct aoma_spare *spare)

@@ -32,6 +32,7 @@ size_t aoma_source_mapped_bytes(void);
  * space.
  */
 void *aoma_source_map(size_t bytes, size_t align);
+/* Where the kernel refuses that, the memory goes back all the same, and the address space still counts. */
 void aoma_source_unmap(void *mem, size_t bytes);
 
 /*
@@ -49,15 +50,15 @@ AOMA_INLINE size_t aoma_source_ahead(size_t bytes)
     return part < AOMA_MIB ? part : AOMA_MIB;
 }
 
-/* Whether the limit leaves so many bytes and, if they are more than a GiB, the kernel gives them now: a hint. */
+/* Whether the limit leaves so many bytes and, if they are more than 16 GiB, the kernel gives them now: a hint. */
 bool aoma_source_may_take(size_t bytes);
 
 /* Resizes what aoma_source_map gave where it is; false: nothing has changed. */
 bool aoma_source_resize(void *mem, size_t old_bytes, size_t new_bytes);
 
 /*
- * Moving, to be longer: first address space without memory at a multiple of align,
- * or NULL; then the pages onto it (false: nothing has changed).
+ * Moving, to be longer: first address space without memory at a multiple of align, or NULL; then the pages onto it
+ * (false: they are where they were, and the address space has gone back).
  */
 void *aoma_source_reserve(size_t bytes, size_t align);
 void aoma_source_unreserve(void *mem, size_t bytes);

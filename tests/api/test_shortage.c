@@ -89,6 +89,13 @@ static void settle_at(void *place)
     neighbour[0] = neighbour[NEIGHBOUR_BYTES - 1] = NEIGHBOUR_MARK;
 }
 
+static void settle_at_hole(void *place, size_t bytes)
+{
+    CHECK(munmap(place, bytes) == 0);
+    settle_at(place);
+    errno = ENOMEM;
+}
+
 void *mmap(void *address, size_t bytes, int protection, int flags, int file, off_t offset)
 {
     static void *(*next)(void *, size_t, int, int, int, off_t);
@@ -110,8 +117,11 @@ void *mremap(void *address, size_t old_bytes, size_t new_bytes, int flags, ...)
     va_end(more);
     if (!next)
         find(&next, "mremap");
-    if (refuses())
+    if (refuses()) {
+        if (target && mapping.failed % 2) /* as where there is no memory when the target is unmapped already */
+            settle_at_hole(target, new_bytes);
         return MAP_FAILED;
+    }
     void *mem = next(address, old_bytes, new_bytes, flags, target);
     if (mem != MAP_FAILED && new_bytes < old_bytes && !target)
         settle_at((char *)mem + new_bytes);
@@ -166,6 +176,7 @@ static void allocate(struct program *program, size_t i)
 
     errno = ERRNO_SENTINEL;
     program->blocks[i] = any_call(&program->rng, size);
+    check_neighbour();
     CHECK(errno == (program->blocks[i] ? ERRNO_SENTINEL : ENOMEM));
     if (program->blocks[i])
         canary_write(program->blocks[i], size, i);

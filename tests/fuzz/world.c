@@ -240,10 +240,11 @@ static bool move(void *mem, size_t old_bytes, void *target, size_t new_bytes)
 {
     FUZZ_CHECK(are_all(page_of(mem), pages_of(old_bytes), USABLE));
     FUZZ_CHECK(are_all(page_of(target), pages_of(new_bytes), RESERVED));
-    if (is_refused(&moves_refused))
+    /* The kernel may have it as several mappings. */
+    if (is_refused(&moves_refused) || !__real_aoma_os_move(mem, old_bytes, target, new_bytes)) {
+        unmap(target, new_bytes);
         return false;
-    if (!__real_aoma_os_move(mem, old_bytes, target, new_bytes)) /* the kernel has it as several mappings */
-        return false;
+    }
     put_off((uintptr_t)mem, old_bytes);
     enter(page_of(mem), pages_of(old_bytes), FREE);
     enter(page_of(target), pages_of(new_bytes), USABLE);
@@ -253,7 +254,7 @@ static bool move(void *mem, size_t old_bytes, void *target, size_t new_bytes)
 /* The linker gives them the library's calls. To who interrupts they are one instruction, as the kernel's are. */
 
 void *__wrap_aoma_os_map(size_t bytes, enum aoma_os_access access);
-void __wrap_aoma_os_unmap(void *mem, size_t bytes);
+bool __wrap_aoma_os_unmap(void *mem, size_t bytes);
 bool __wrap_aoma_os_purge(void *mem, size_t bytes);
 bool __wrap_aoma_os_resize(void *mem, size_t old_bytes, size_t new_bytes);
 bool __wrap_aoma_os_move(void *mem, size_t old_bytes, void *target, size_t new_bytes);
@@ -266,11 +267,12 @@ void *__wrap_aoma_os_map(size_t bytes, enum aoma_os_access access)
     return mem;
 }
 
-void __wrap_aoma_os_unmap(void *mem, size_t bytes)
+bool __wrap_aoma_os_unmap(void *mem, size_t bytes)
 {
     interrupt_hold();
     unmap(mem, bytes);
     interrupt_release();
+    return true;
 }
 
 bool __wrap_aoma_os_purge(void *mem, size_t bytes)

@@ -11,19 +11,20 @@
 struct faulty_os faulty_os = {
     .maps_left = FAULTY_OS_NEVER,
     .purges_left = FAULTY_OS_NEVER,
+    .unmaps_left = FAULTY_OS_NEVER,
     .resizes_left = FAULTY_OS_NEVER,
     .moves_left = FAULTY_OS_NEVER,
 };
 
 /* The linker gives these names: __wrap_x is what others call as x, __real_x is x itself. */
 void *__real_aoma_os_map(size_t bytes, enum aoma_os_access access);
-void __real_aoma_os_unmap(void *mem, size_t bytes);
+bool __real_aoma_os_unmap(void *mem, size_t bytes);
 bool __real_aoma_os_purge(void *mem, size_t bytes);
 void __real_aoma_os_populate(void *mem, size_t bytes);
 bool __real_aoma_os_resize(void *mem, size_t old_bytes, size_t new_bytes);
 bool __real_aoma_os_move(void *mem, size_t old_bytes, void *target, size_t new_bytes);
 void *__wrap_aoma_os_map(size_t bytes, enum aoma_os_access access);
-void __wrap_aoma_os_unmap(void *mem, size_t bytes);
+bool __wrap_aoma_os_unmap(void *mem, size_t bytes);
 bool __wrap_aoma_os_purge(void *mem, size_t bytes);
 void __wrap_aoma_os_populate(void *mem, size_t bytes);
 bool __wrap_aoma_os_resize(void *mem, size_t old_bytes, size_t new_bytes);
@@ -64,10 +65,10 @@ void *__wrap_aoma_os_map(size_t bytes, enum aoma_os_access access)
     return place ? map_at(place, bytes, access) : __real_aoma_os_map(bytes, access);
 }
 
-void __wrap_aoma_os_unmap(void *mem, size_t bytes)
+bool __wrap_aoma_os_unmap(void *mem, size_t bytes)
 {
     faulty_os.unmap_calls++;
-    __real_aoma_os_unmap(mem, bytes);
+    return !is_refused(&faulty_os.unmaps_left) && __real_aoma_os_unmap(mem, bytes);
 }
 
 bool __wrap_aoma_os_purge(void *mem, size_t bytes)
@@ -93,5 +94,8 @@ bool __wrap_aoma_os_resize(void *mem, size_t old_bytes, size_t new_bytes)
 bool __wrap_aoma_os_move(void *mem, size_t old_bytes, void *target, size_t new_bytes)
 {
     faulty_os.move_calls++;
-    return !is_refused(&faulty_os.moves_left) && __real_aoma_os_move(mem, old_bytes, target, new_bytes);
+    if (!is_refused(&faulty_os.moves_left))
+        return __real_aoma_os_move(mem, old_bytes, target, new_bytes);
+    CHECK(__real_aoma_os_unmap(target, new_bytes));
+    return false;
 }

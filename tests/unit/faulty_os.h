@@ -16,7 +16,7 @@
 struct faulty_os {
     atomic_uint map_calls, unmap_calls, purge_calls, populate_calls, resize_calls, move_calls;
     atomic_uintptr_t populated_low, populated_high; /* by the last call */
-    atomic_uint maps_left, purges_left, resizes_left, moves_left;
+    atomic_uint maps_left, unmaps_left, purges_left, resizes_left, moves_left;
     atomic_uintptr_t place; /* of the next mapping, exactly, which must be free there; 0: where the kernel likes */
 };
 

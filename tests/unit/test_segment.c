@@ -610,6 +610,32 @@ TEST(a_purge_is_due_when_there_is_much_to_purge_here_and_everywhere)
     assert_int_equal(purges_with(3, true), 0);
 }
 
+/* As under mlockall: the memory stays, and each further try would cost a system call. */
+TEST(a_refused_purge_is_not_tried_each_time)
+{
+    enum { DIRTY = 4 };
+    struct aoma_segment *segment = only_group();
+
+    must_take(AOMA_SEGMENT_CHUNKS);
+    aoma_segment_give(segment, 0, DIRTY);
+    aoma_idle_count_dirty(2 * aoma_idle_limit(), 0);
+    faulty_os.purges_left = 0;
+    for (unsigned i = 0; i < 5; i++)
+        aoma_segment_purge_if_due(segment);
+    assert_int_equal(faulty_os.purge_calls, 1);
+    aoma_idle_count_dirty(aoma_idle_dirty_bytes() + 2, 0);
+    aoma_segment_purge_if_due(segment);
+    assert_int_equal(faulty_os.purge_calls, 2);
+    assert_int_equal(aoma_segment_purge(segment), 0); /* by trim, which asks nobody */
+    assert_int_equal(faulty_os.purge_calls, 3);
+    faulty_os.purges_left = FAULTY_OS_NEVER;
+    assert_int_equal(aoma_segment_purge(segment), DIRTY * AOMA_CHUNK_BYTES);
+    must_take(DIRTY);
+    aoma_segment_give(segment, 0, DIRTY);
+    aoma_segment_purge_if_due(segment);
+    assert_int_equal(faulty_os.purge_calls, 5);
+}
+
 /* Memory is taken from low segments first, so what was just given low is what is asked for next. */
 TEST(the_highest_that_is_worth_it_is_purged)
 {

@@ -92,6 +92,19 @@ TEST(memory_is_populated_in_whole_pages_once_mmap_is_enabled)
     assert_true(is_zero((uintptr_t)mem, 2 * PIECE));
 }
 
+/* The kernel has too many mappings: the memory goes back, and what is left of it counts. */
+TEST(what_cannot_be_unmapped_is_purged_and_counts)
+{
+    aoma_source_enable_mmap();
+    char *mem = aoma_source_map(PIECE, AOMA_PAGE_BYTES);
+
+    memset(mem, 1, PIECE);
+    faulty_os.unmaps_left = 0;
+    aoma_source_unmap(mem, PIECE);
+    assert_true(is_zero((uintptr_t)mem, PIECE));
+    assert_int_equal(aoma_source_mapped_bytes(), PIECE);
+}
+
 TEST(limit_is_exact)
 {
     aoma_source_enable_mmap();
