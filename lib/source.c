@@ -51,7 +51,7 @@ size_t aoma_source_mapped_bytes(void)
 
 /* More than this is asked for before bookkeeping for it is mapped, which is never given back: 256 KiB for so many. (Not
  * less, since with mlockall memory that is only asked for is faulted in, too.) */
-#define AOMA_SOURCE_ASKED_BYTES ((size_t)16 * 1024 * AOMA_MIB)
+#define AOMA_SOURCE_ASKED_BYTES ((size_t)(UINT64_C(1) << 34) - 1) /* on 32-bit hosts nothing is more */
 
 static bool kernel_gives(size_t bytes)
 {
