@@ -106,12 +106,7 @@ static void give_back_target(void *target, size_t bytes)
 /* Whether the kernel will refuse to lengthen by so much, wherever. */
 static bool will_refuse(size_t bytes)
 {
-    if (!bytes || !aoma_hint_get(&doubtful))
-        return false;
-    void *mem = aoma_os_map(bytes, AOMA_OS_USABLE);
-    if (mem)
-        (void)aoma_os_unmap(mem, bytes);
-    return !mem;
+    return bytes && aoma_hint_get(&doubtful) && !aoma_os_would_map(bytes);
 }
 
 /*

@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "compiler.h"
+
 enum aoma_os_access {
     AOMA_OS_USABLE,   /* zero-filled, readable and writable */
     AOMA_OS_RESERVED, /* address space only, as the target of aoma_os_move */
@@ -20,6 +22,16 @@ enum aoma_os_access {
 void *aoma_os_map(size_t bytes, enum aoma_os_access access);
 /* False: the kernel refused, since it has as many mappings as it allows and would have to make two of one. */
 bool aoma_os_unmap(void *mem, size_t bytes);
+/* Whether the kernel gives so much now: by having it for a moment. */
+AOMA_INLINE bool aoma_os_would_map(size_t bytes)
+{
+    void *mem = aoma_os_map(bytes, AOMA_OS_USABLE);
+
+    if (mem)
+        (void)aoma_os_unmap(mem, bytes);
+    return mem != NULL;
+}
+
 /* Gives the memory back; the range stays mapped and reads as zero. False if the kernel refused: content unknown. */
 bool aoma_os_purge(void *mem, size_t bytes);
 /* Faults in what of the range is not there, as if it were written to, in calls so short that a signal need not wait.

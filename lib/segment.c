@@ -288,10 +288,11 @@ size_t aoma_segment_purge(struct aoma_segment *segment)
             purged += chunks_bytes(dirty);
         }
         give_bits(segment, range);
-        if (dirty)
+        if (dirty) {
             aoma_idle_note_purged(done);
-        if (dirty && !done)
-            break;
+            if (!done)
+                break;
+        }
         among &= ~(range | (range - 1)); /* upwards only, so the loop ends whatever others do */
     }
     return purged;

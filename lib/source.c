@@ -53,15 +53,6 @@ size_t aoma_source_mapped_bytes(void)
  * less, since with mlockall memory that is only asked for is faulted in, too.) */
 #define AOMA_SOURCE_ASKED_BYTES ((size_t)(UINT64_C(1) << 34) - 1) /* on 32-bit hosts nothing is more */
 
-static bool kernel_gives(size_t bytes)
-{
-    void *mem = aoma_os_map(bytes, AOMA_OS_USABLE);
-
-    if (mem)
-        (void)aoma_os_unmap(mem, bytes);
-    return mem != NULL;
-}
-
 bool aoma_source_may_take(size_t bytes)
 {
     size_t limit = SIZE_MAX - aoma_hint_get(&limit_below_max);
@@ -69,7 +60,7 @@ bool aoma_source_may_take(size_t bytes)
 
     if (mapped > limit || bytes > limit - mapped)
         return false;
-    return bytes <= AOMA_SOURCE_ASKED_BYTES || kernel_gives(bytes);
+    return bytes <= AOMA_SOURCE_ASKED_BYTES || aoma_os_would_map(bytes);
 }
 
 /* Reserves room below the limit; false if there is none. */
