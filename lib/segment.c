@@ -378,26 +378,39 @@ static struct aoma_segment *segment_of_window(uintptr_t window)
     return aoma_entry_segment(aoma_page_map_get(window));
 }
 
-/* A number of our own, which no window has yet; NULL if there is no metadata for it. A number lost to a race for a
- * window is not used again. */
-static struct aoma_segment *claim_segment(uint32_t *number)
+/* Banks are made in order and stay. */
+static bool has_metadata(uint32_t first, uint32_t count)
 {
-    size_t taken = aoma_counter_get(&numbers_taken);
-    struct aoma_bank *bank;
+    uint32_t last = first + count - 1;
 
-    do {
-        *number = AOMA_STATIC_SEGMENTS + (uint32_t)taken;
-        bank = *number < AOMA_MAX_SEGMENTS ? aoma_index_bank(*number >> AOMA_BANK_SHIFT) : NULL;
-        if (!bank)
-            return NULL;
-    } while (!aoma_counter_cas(&numbers_taken, &taken, taken + 1));
-    return &bank->segment[*number % AOMA_BANK_SEGMENTS];
+    return last < AOMA_MAX_SEGMENTS && aoma_index_bank(first >> AOMA_BANK_SHIFT) &&
+           aoma_index_bank(last >> AOMA_BANK_SHIFT);
 }
 
-/* Makes the segment the window's, unless that has one by now. The page map has room for it. */
-static void publish_segment(struct aoma_segment *segment, uint32_t number, uintptr_t window)
+/*
+ * So many numbers of our own, at least 1, which no window has yet, from first on; false if there is no metadata for one
+ * of them. All at once: a window keeps its segment, and an own mapping could not begin there, so of a range either all
+ * get one or none. A number lost to a race for a window is not used again.
+ */
+static bool claim_numbers(uint32_t count, uint32_t *first)
 {
-    describe(segment, aoma_index_bank(number >> AOMA_BANK_SHIFT), number, window);
+    size_t taken = aoma_counter_get(&numbers_taken);
+
+    do {
+        *first = AOMA_STATIC_SEGMENTS + (uint32_t)taken;
+        if (!has_metadata(*first, count))
+            return false;
+    } while (!aoma_counter_cas(&numbers_taken, &taken, taken + count));
+    return true;
+}
+
+/* Makes the segment of this number the window's, unless that has one by now. The page map has room for it. */
+static void publish_segment(uint32_t number, uintptr_t window)
+{
+    struct aoma_bank *bank = aoma_index_bank(number >> AOMA_BANK_SHIFT);
+    struct aoma_segment *segment = &bank->segment[number % AOMA_BANK_SEGMENTS];
+
+    describe(segment, bank, number, window);
     /* An own mapping may reach into the window; the rest of it is the segment's. */
     while (!segment_of_window(window) && !aoma_page_map_replace(window, 0, (uintptr_t)segment + AOMA_ENTRY_SEGMENT) &&
            !aoma_page_map_replace(window, AOMA_ENTRY_INTERIOR, (uintptr_t)segment + AOMA_ENTRY_SEGMENT))
@@ -441,8 +454,7 @@ static uint32_t count_missing_segments(uintptr_t low, uintptr_t high)
     return missing;
 }
 
-/* Metadata for all windows, before the first of them is claimed: a window keeps its segment, whose number is used up,
- * and an own mapping could not begin there. */
+/* Metadata for all windows. */
 static AOMA_NOINLINE bool require_banks(uintptr_t low, uintptr_t high, struct aoma_spare *spare)
 {
     uint32_t bank = aoma_segment_numbers() >> AOMA_BANK_SHIFT;
@@ -460,15 +472,16 @@ static AOMA_NOINLINE bool require_banks(uintptr_t low, uintptr_t high, struct ao
 /* False: other threads have claimed numbers meanwhile, and those that are left have no metadata yet. */
 static AOMA_NOINLINE bool claim_windows(uintptr_t low, uintptr_t high)
 {
-    for (uintptr_t window = window_of(low); window < high; window += AOMA_SEGMENT_BYTES) {
-        uint32_t number;
+    uint32_t missing = count_missing_segments(low, high);
+    uint32_t number;
 
+    if (missing && !claim_numbers(missing, &number))
+        return false;
+    for (uintptr_t window = window_of(low); window < high && missing; window += AOMA_SEGMENT_BYTES) {
         if (segment_of_window(window))
             continue;
-        struct aoma_segment *segment = claim_segment(&number);
-        if (!segment)
-            return false;
-        publish_segment(segment, number, window);
+        publish_segment(number++, window);
+        missing--;
     }
     return true;
 }
@@ -502,10 +515,8 @@ void aoma_segment_install_static(void)
     aoma_source_static_heap(&low, &high);
     aoma_page_map_reserve_home(low, high);
     for (uintptr_t window = window_of(low); window < high; window += AOMA_SEGMENT_BYTES, number++) {
-        struct aoma_bank *bank = aoma_index_bank(number >> AOMA_BANK_SHIFT);
-
         if (!segment_of_window(window))
-            publish_segment(&bank->segment[number % AOMA_BANK_SEGMENTS], number, window);
+            publish_segment(number, window);
     }
     own_range(low, high, false);
     aoma_ptr_store_release(&static_installed, 1);

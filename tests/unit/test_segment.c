@@ -927,6 +927,35 @@ TEST(two_may_grow_at_once)
     interleave_sparsely(10, grow_first, grow_second, check_two_groups);
 }
 
+/* With numbers for one group alone, and memory for two but not for more metadata. */
+static void leave_room_for_one_group(void)
+{
+    add_group();
+    while ((aoma_segment_numbers() + 2 * AOMA_GROUP_SEGMENTS - 1) / AOMA_BANK_SEGMENTS ==
+           (aoma_segment_numbers() + AOMA_GROUP_SEGMENTS - 1) / AOMA_BANK_SEGMENTS)
+        add_group();
+    assert_true(aoma_index_bank((aoma_segment_numbers() + AOMA_GROUP_SEGMENTS - 1) / AOMA_BANK_SEGMENTS) != NULL);
+    aoma_source_set_limit(aoma_source_mapped_bytes() + 2 * AOMA_GROUP_BYTES + AOMA_CHUNK_BYTES);
+}
+
+/* A window that has got a segment in vain could not become an own mapping's. */
+static void check_one_group(void)
+{
+    CHECK(first_grown != second_grown);
+    for (uint32_t number = AOMA_STATIC_SEGMENTS; number < aoma_segment_numbers(); number++) {
+        const struct aoma_segment *segment = aoma_segment_by_number(number);
+
+        CHECK(segment && owned(segment) == ALL_CHUNKS);
+    }
+    check_index();
+}
+
+TEST(one_of_two_may_grow_and_the_other_leaves_no_entry_behind)
+{
+    leave_room_for_one_group();
+    interleave_sparsely(10, grow_first, grow_second, check_one_group);
+}
+
 /* ---- regions ---- */
 
 /* What a region of this length is used for beside its metadata. */
