@@ -50,9 +50,12 @@ static size_t needed_limit(void)
 
 size_t aoma_idle_surplus(void)
 {
-    size_t bytes = aoma_idle_dirty_bytes() + aoma_kept_excess();
     size_t limit = needed_limit();
+    size_t dirty = aoma_idle_dirty_bytes();
 
+    if (aoma_likely(dirty + aoma_kept_excess() <= limit))
+        return 0;
+    size_t bytes = dirty + aoma_kept_counted_excess();
     return bytes > limit ? bytes - limit : 0;
 }
 

@@ -11,7 +11,7 @@
  *                   range -> its tail       its head is taken
  *                   range -> its head       its tail is released
  *                   range -> a longer one   what is put begins where it ends
- *   kept, used  sums; added to before a range is put and after it was taken
+ *   kept, used  sums; added to before a range is put and after it was taken, so kept is never too low
  *   low_water, put_count
  *               hints, any value written will do: at worst a period is cut short or some ranges go back too early
  *
@@ -73,12 +73,32 @@ size_t aoma_kept_use_bytes(void)
     return aoma_counter_sum(&used);
 }
 
-size_t aoma_kept_excess(void)
+static size_t beyond_use(size_t bytes)
 {
     size_t use = aoma_kept_use_bytes();
-    size_t bytes = aoma_kept_bytes();
 
     return bytes > use ? bytes - use : 0;
+}
+
+size_t aoma_kept_excess(void)
+{
+    return beyond_use(aoma_kept_bytes());
+}
+
+/* The sum itself is never too low, but for good too high by what a thread had in its hands that died, or a handler that
+ * left. */
+static size_t count_slots(void)
+{
+    size_t bytes = 0;
+
+    for (unsigned i = 0; i < AOMA_KEPT_SLOTS; i++)
+        bytes += slot_bytes(aoma_load_relaxed(&slots[i]));
+    return bytes;
+}
+
+size_t aoma_kept_counted_excess(void)
+{
+    return beyond_use(count_slots());
 }
 
 void aoma_kept_count_use(size_t add, size_t sub)
@@ -216,10 +236,13 @@ static bool put_alone(uint64_t range)
 static void end_period(void)
 {
     size_t unneeded = aoma_hint_get(&low_water);
+    size_t sum = aoma_kept_bytes();
+    size_t counted = count_slots();
+    size_t lost = sum > counted ? sum - counted : 0; /* also what others are in the middle of */
 
-    aoma_hint_set(&low_water, aoma_kept_bytes());
-    if (unneeded)
-        (void)aoma_kept_release(unneeded / 2);
+    aoma_hint_set(&low_water, sum);
+    if (unneeded > lost)
+        (void)aoma_kept_release((unneeded - lost) / 2);
 }
 
 static void count_put(void)
@@ -275,7 +298,7 @@ size_t aoma_kept_release(size_t bytes)
 
 void aoma_kept_give_way(size_t bytes)
 {
-    size_t all = aoma_kept_bytes();
+    size_t all = count_slots();
     size_t share = aoma_kept_use_bytes() >> AOMA_KEPT_SHARE_SHIFT;
 
     if (all > share && bytes)

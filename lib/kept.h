@@ -44,5 +44,7 @@ size_t aoma_kept_use_bytes(void);
 
 /* The bytes by which more is kept than is in use. */
 size_t aoma_kept_excess(void);
+/* The same, counted anew: less than that by what was lost on the way. */
+size_t aoma_kept_counted_excess(void);
 
 #endif /* AOMA_KEPT_H */

@@ -84,10 +84,10 @@ size_t aoma_mapping_bytes(const void *block, uintptr_t entry, const char *functi
 /* What is kept beyond what is in use stays within the share of memory that may lie idle. */
 static void release_surplus(void)
 {
-    size_t excess = aoma_kept_excess();
     size_t surplus = aoma_idle_surplus();
+    size_t excess = surplus ? aoma_kept_counted_excess() : 0;
 
-    if (surplus)
+    if (excess)
         (void)aoma_kept_release(surplus < excess ? surplus : excess);
 }
 

@@ -8,7 +8,9 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define INSIDE "not a block: inside a large one"
 #define GONE "not in use: freed already or resized by another thread"
@@ -453,6 +455,33 @@ TEST(dirty_chunks_leave_less_for_mappings)
     aoma_mapping_flush();
     aoma_idle_count_dirty(3 * MIB, 0);
     assert_int_equal(left_of(MIB, 40), 0);
+}
+
+static void *block_given;
+
+static void give_it(void)
+{
+    give_mapping(block_given);
+}
+
+/* Who gave it has died there. What was lost with it may not count for good: each free would give memory back. */
+static void others_go_on(void)
+{
+    enum { ROUNDS = 400 };
+
+    give_mapping(take(MIB));
+    unsigned before = faulty_os.unmap_calls;
+    for (unsigned i = 0; i < ROUNDS; i++)
+        give_mapping(take(MIB));
+    CHECK(faulty_os.unmap_calls - before < ROUNDS / 10);
+    _exit(EXIT_SUCCESS);
+}
+
+TEST(others_keep_memory_when_one_has_died_who_gave_some)
+{
+    aoma_source_enable_mmap();
+    block_given = take(30 * MIB);
+    interleave_sparsely(10, give_it, others_go_on, others_go_on);
 }
 
 /* As much as is in use may be kept, whatever else is idle. */
