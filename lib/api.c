@@ -439,8 +439,9 @@ AOMA_EXPORT int AO_malloc_add_region(void *mem, size_t bytes)
     if (mem && high >= low && bytes >= AOMA_CHUNK_BYTES && bytes >> AOMA_SEGMENT_SHIFT < most_segments) {
         aoma_segment_install_static(); /* so that it is known as part of the heap */
         high &= ~(uintptr_t)AOMA_CHUNK_MASK;
-        low = (low + AOMA_CHUNK_MASK) & ~(uintptr_t)AOMA_CHUNK_MASK;
-        if (low < high && !aoma_segment_overlaps(low, high) && aoma_segment_add_region(low, high))
+        low = (low - 1) | AOMA_CHUNK_MASK; /* the byte before, since in the last chunk the next one wraps around */
+        if (low < high && aoma_page_map_covers(low + 1, high) && !aoma_segment_overlaps(low + 1, high) &&
+            aoma_segment_add_region(low + 1, high))
             return 0;
     }
     errno = EINVAL;

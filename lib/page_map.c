@@ -70,10 +70,8 @@ void aoma_page_map_reserve_home(uintptr_t low, uintptr_t high)
 
 bool aoma_page_map_reserve(uintptr_t low, uintptr_t high, struct aoma_spare *spare)
 {
-#if UINTPTR_MAX > 0xffffffffu
-    if ((high - 1) >> AOMA_ADDRESS_BITS)
+    if (!aoma_page_map_covers(low, high))
         return false;
-#endif
     struct aoma_ptr *last = root_slot(high - 1);
 
     for (struct aoma_ptr *slot = root_slot(low); slot <= last; slot++) {
@@ -107,8 +105,11 @@ void aoma_page_map_set(uintptr_t address, uintptr_t entry)
 
 void aoma_page_map_change_interior(uintptr_t low, uintptr_t high, uintptr_t expected, uintptr_t entry)
 {
-    uintptr_t window = (low & ~(uintptr_t)AOMA_SEGMENT_MASK) + AOMA_SEGMENT_BYTES;
+    uintptr_t last = (high - 1) & ~(uintptr_t)AOMA_SEGMENT_MASK;
 
-    for (; window < high; window += AOMA_SEGMENT_BYTES)
+    /* The last may be that of the address space. */
+    for (uintptr_t window = low & ~(uintptr_t)AOMA_SEGMENT_MASK; window != last;) {
+        window += AOMA_SEGMENT_BYTES;
         (void)aoma_page_map_replace(window, expected, entry);
+    }
 }

@@ -76,13 +76,23 @@ AOMA_INLINE size_t aoma_entry_mapping_bytes(uintptr_t entry)
     return entry & AOMA_ENTRY_MAPPING ? (size_t)(entry >> AOMA_ENTRY_SHIFT) << AOMA_PAGE_SHIFT : 0;
 }
 
+/* Whether the map has room for [low, high) at all. */
+AOMA_INLINE bool aoma_page_map_covers(uintptr_t low, uintptr_t high)
+{
+#if UINTPTR_MAX > 0xffffffffu
+    return low < high && (high - 1) >> AOMA_ADDRESS_BITS == 0;
+#else
+    return low < high;
+#endif
+}
+
 /* Makes sure that entries of the static heap can be set: always the same addresses, before any other. */
 void aoma_page_map_reserve_home(uintptr_t low, uintptr_t high);
 
 /* Makes sure that entries of [low, high) can be set; false when there is no memory for a leaf. */
 bool aoma_page_map_reserve(uintptr_t low, uintptr_t high, struct aoma_spare *spare);
 
-/* How many leaves that would need from elsewhere than the static ones. */
+/* How many leaves that would need from elsewhere than the static ones. The map must cover the range. */
 size_t aoma_page_map_missing_leaves(uintptr_t low, uintptr_t high);
 
 /* On a reserved address: sets the entry if it is expected. */

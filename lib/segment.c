@@ -433,6 +433,11 @@ static uintptr_t window_of(uintptr_t address)
     return address & ~(uintptr_t)AOMA_SEGMENT_MASK;
 }
 
+/* The windows of [low, high), which is not empty. (32 bits of addresses may end with the last.) */
+#define AOMA_FOR_WINDOWS(window, low, high)                                                                            \
+    for (uintptr_t window = window_of(low), last_window = window_of((high)-1), end_window = 0; !end_window;            \
+         end_window = window == last_window, window += AOMA_SEGMENT_BYTES)
+
 static void own(struct aoma_segment *segment, uint64_t bits, bool pinned)
 {
     if (pinned) {
@@ -449,7 +454,7 @@ static uint32_t count_missing_segments(uintptr_t low, uintptr_t high)
 {
     uint32_t missing = 0;
 
-    for (uintptr_t window = window_of(low); window < high; window += AOMA_SEGMENT_BYTES)
+    AOMA_FOR_WINDOWS (window, low, high)
         missing += !segment_of_window(window);
     return missing;
 }
@@ -477,8 +482,8 @@ static AOMA_NOINLINE bool claim_windows(uintptr_t low, uintptr_t high)
 
     if (missing && !claim_numbers(missing, &number))
         return false;
-    for (uintptr_t window = window_of(low); window < high && missing; window += AOMA_SEGMENT_BYTES) {
-        if (segment_of_window(window))
+    AOMA_FOR_WINDOWS (window, low, high) {
+        if (!missing || segment_of_window(window))
             continue;
         publish_segment(number++, window);
         missing--;
@@ -500,7 +505,7 @@ AOMA_INLINE bool require_segments(uintptr_t low, uintptr_t high, struct aoma_spa
 
 static void own_range(uintptr_t low, uintptr_t high, bool pinned)
 {
-    for (uintptr_t window = window_of(low); window < high; window += AOMA_SEGMENT_BYTES)
+    AOMA_FOR_WINDOWS (window, low, high)
         own(segment_of_window(window), bits_within(window, low, high), pinned);
 }
 
@@ -514,9 +519,10 @@ void aoma_segment_install_static(void)
         return;
     aoma_source_static_heap(&low, &high);
     aoma_page_map_reserve_home(low, high);
-    for (uintptr_t window = window_of(low); window < high; window += AOMA_SEGMENT_BYTES, number++) {
+    AOMA_FOR_WINDOWS (window, low, high) {
         if (!segment_of_window(window))
             publish_segment(number, window);
+        number++;
     }
     own_range(low, high, false);
     aoma_ptr_store_release(&static_installed, 1);
@@ -549,45 +555,66 @@ static bool reaches_into(uintptr_t window, uintptr_t low)
     return window + aoma_entry_mapping_bytes(aoma_page_map_get(window)) > low;
 }
 
+/* A window of a segment may be the last of an own mapping, too. What bookkeeping was cut from is pinned, not owned. */
 bool aoma_segment_overlaps(uintptr_t low, uintptr_t high)
 {
-    for (uintptr_t window = window_of(low); window < high; window += AOMA_SEGMENT_BYTES) {
+    AOMA_FOR_WINDOWS (window, low, high) {
         uintptr_t entry = aoma_page_map_get(window);
         struct aoma_segment *segment = segment_of_window(window);
 
-        if (entry && !segment && reaches_into(window, low))
+        if (segment ? window <= low && reaches_into(window - AOMA_SEGMENT_BYTES, low)
+                    : entry && reaches_into(window, low))
             return true;
-        if (segment && (aoma_load_acquire(&segment->owned) & bits_within(window, low, high)))
+        if (segment && ((aoma_load_acquire(&segment->owned) | aoma_load_acquire(&segment->pinned)) &
+                        bits_within(window, low, high)))
             return true;
     }
     return false;
 }
 
-/* What require_segments will cut from a region while there is no mmap, and a chunk for each bank's rounding. */
+/* What require_segments will need: it cuts that from a region while there is no mmap. */
 static size_t metadata_needed(uintptr_t low, uintptr_t high)
 {
     uint32_t numbers = aoma_segment_numbers();
     uint32_t end = numbers + count_missing_segments(low, high);
-    size_t bytes = aoma_page_map_missing_leaves(low, high) * sizeof(struct aoma_page_map_leaf);
+    size_t leaf_bytes = aoma_source_metadata_bytes(sizeof(struct aoma_page_map_leaf));
+    size_t bytes = aoma_page_map_missing_leaves(low, high) * leaf_bytes;
 
     for (uint32_t bank = numbers >> AOMA_BANK_SHIFT; bank << AOMA_BANK_SHIFT < end && bank < AOMA_BANKS; bank++) {
         if (!aoma_index_bank(bank))
-            bytes += sizeof(struct aoma_bank) + AOMA_CHUNK_BYTES;
+            bytes += aoma_source_metadata_bytes(sizeof(struct aoma_bank));
     }
     return bytes;
+}
+
+/* Bookkeeping that is mapped is never given back, also when the rest of it is refused. */
+static bool can_pay(uintptr_t low, uintptr_t high)
+{
+    size_t bytes = metadata_needed(low, high);
+
+    return !bytes ||
+           (aoma_source_mmap_enabled() ? aoma_source_may_take(bytes) : bytes + AOMA_CHUNK_BYTES <= high - low);
+}
+
+/* What bookkeeping was cut from: nobody's to take, nor to add once more. */
+static void pin_range(uintptr_t low, uintptr_t high)
+{
+    AOMA_FOR_WINDOWS (window, low, high)
+        aoma_fetch_or_full(&segment_of_window(window)->pinned, bits_within(window, low, high));
 }
 
 bool aoma_segment_add_region(uintptr_t low, uintptr_t high)
 {
     struct aoma_spare spare = {low, low, high};
 
-    if (!aoma_source_mmap_enabled() && metadata_needed(low, high) + AOMA_CHUNK_BYTES > high - low)
+    if (!aoma_page_map_covers(low, high) || !can_pay(low, high))
         return false;
-    if (require_segments(low, high, &spare))
+    bool added = require_segments(low, high, &spare);
+    if (added && spare.low > low)
+        pin_range(low, spare.low);
+    if (added && spare.low < high)
         own_range(spare.low, high, true);
-    else if (spare.low == low)
-        return false;
     /* What was cut off and published is in use for ever, even if another thread then took the last that was missing:
      * the region is ours, be it for nothing. */
-    return true;
+    return added || spare.low > low;
 }

@@ -90,16 +90,28 @@ static size_t page_align(size_t bytes)
     return (bytes + AOMA_PAGE_BYTES - 1) & ~(AOMA_PAGE_BYTES - 1);
 }
 
+static AOMA_NOINLINE void account_anyway(size_t bytes)
+{
+    size_t old = aoma_hint_get(&mapped_bytes);
+
+    while (!aoma_hint_cas(&mapped_bytes, &old, old + bytes))
+        ;
+}
+
+/* What is in no account, and untouched. If the kernel refuses to unmap it, it counts anyway, whatever the limit. */
+static void unmap_unaccounted(char *mem, size_t bytes)
+{
+    if (bytes && !aoma_os_unmap(mem, bytes))
+        account_anyway(bytes);
+}
+
 /* Cuts an over-long mapping down to bytes at a multiple of align. */
 static void *trim_to_alignment(char *mem, size_t mapped, size_t bytes, size_t align)
 {
     size_t before = (size_t)(-(uintptr_t)mem & (align - 1));
-    size_t after = mapped - before - bytes;
 
-    if (before)
-        (void)aoma_os_unmap(mem, before);
-    if (after)
-        (void)aoma_os_unmap(mem + before + bytes, after);
+    unmap_unaccounted(mem, before);
+    unmap_unaccounted(mem + before + bytes, mapped - before - bytes);
     return mem + before;
 }
 
@@ -113,7 +125,7 @@ AOMA_INLINE void *map_aligned(enum aoma_os_access access, size_t bytes, size_t a
 
     if (!mem || ((uintptr_t)mem & (align - 1)) == 0)
         return mem;
-    (void)aoma_os_unmap(mem, bytes);
+    unmap_unaccounted(mem, bytes);
     if (bytes > SIZE_MAX - align)
         return NULL;
     mem = aoma_os_map(bytes + align, access);
@@ -176,7 +188,7 @@ void *aoma_source_reserve(size_t bytes, size_t align)
 
 void aoma_source_unreserve(void *mem, size_t bytes)
 {
-    (void)aoma_os_unmap(mem, bytes);
+    unmap_unaccounted(mem, bytes);
 }
 
 bool aoma_source_move(void *mem, size_t old_bytes, void *target, size_t new_bytes)
@@ -186,6 +198,17 @@ bool aoma_source_move(void *mem, size_t old_bytes, void *target, size_t new_byte
         return false;
     }
     return account_resized(aoma_os_move(mem, old_bytes, target, new_bytes), old_bytes, new_bytes);
+}
+
+/* aoma_source_map without an alignment, and with less on the stack: this is part of the deepest chains. */
+static void *map_pages(size_t bytes)
+{
+    if (!account(bytes))
+        return NULL;
+    void *mem = aoma_os_map(bytes, AOMA_OS_USABLE);
+    if (!mem)
+        unaccount(bytes);
+    return mem;
 }
 
 static void *cut_from_spare(size_t bytes, struct aoma_spare *spare)
@@ -198,23 +221,21 @@ static void *cut_from_spare(size_t bytes, struct aoma_spare *spare)
     return mem;
 }
 
-static size_t metadata_bytes(size_t bytes)
+size_t aoma_source_metadata_bytes(size_t bytes)
 {
     return (bytes + AOMA_CHUNK_MASK) & ~AOMA_CHUNK_MASK;
 }
 
 void *aoma_source_metadata(size_t bytes, struct aoma_spare *spare)
 {
-    size_t rounded = metadata_bytes(bytes);
+    size_t rounded = aoma_source_metadata_bytes(bytes);
 
-    if (aoma_source_mmap_enabled())
-        return aoma_source_map(page_align(rounded), AOMA_UNIT_BYTES);
-    return cut_from_spare(rounded, spare);
+    return aoma_source_mmap_enabled() ? map_pages(page_align(rounded)) : cut_from_spare(rounded, spare);
 }
 
 void aoma_source_metadata_return(void *mem, size_t bytes, struct aoma_spare *spare)
 {
-    size_t rounded = metadata_bytes(bytes);
+    size_t rounded = aoma_source_metadata_bytes(bytes);
 
     if (spare && (uintptr_t)mem >= spare->start && (uintptr_t)mem < spare->high)
         spare->low = (uintptr_t)mem; /* it was the last cut */

@@ -71,6 +71,9 @@ struct aoma_spare {
     uintptr_t high;
 };
 
+/* What that many bytes of metadata take. */
+size_t aoma_source_metadata_bytes(size_t bytes);
+
 /*
  * Zero-filled memory for metadata, never given back once published:
  * by mmap, else cut from spare (may be NULL), else NULL.

@@ -158,6 +158,46 @@ TEST(region_that_wraps_around_is_refused)
     assert_refused((void *)UINTPTR_MAX, SIZE_MAX);
 }
 
+/* Before mmap is enabled, and after. */
+TEST(region_that_no_address_space_has_is_refused)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        assert_refused((void *)(UINTPTR_MAX - 8 * CHUNK_BYTES), 7 * CHUNK_BYTES + 1);
+#if UINTPTR_MAX > 0xffffffffu
+        assert_refused((void *)((uintptr_t)1 << 56), REGION_BYTES);
+        assert_refused((void *)((uintptr_t)1 << 48), REGION_BYTES);
+        assert_refused((void *)(((uintptr_t)1 << 47) - CHUNK_BYTES), 2 * CHUNK_BYTES);
+#endif
+        AO_malloc_enable_mmap();
+    }
+}
+
+/* Of 32-bit processes the stack may lie in the last segment's window that there is. */
+TEST(region_on_the_stack)
+{
+    unsigned char bytes[8 * CHUNK_BYTES];
+
+    assert_added(bytes, sizeof bytes);
+    assert_refused(bytes, sizeof bytes);
+}
+
+TEST(refused_region_takes_no_memory)
+{
+    const size_t huge = sizeof(size_t) > 4 ? (size_t)16384 * 4 * MIB : 0;
+
+    if (!huge)
+        test_skip("there is no region whose bookkeeping would be so much");
+    void *mem = mmap(NULL, huge, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (mem == MAP_FAILED)
+        test_skip("64 GiB of address space are refused");
+    AO_malloc_enable_mmap();
+    AO_malloc_set_limit(64 * MIB);
+    assert_refused(mem, huge);
+    void *block = AO_malloc(50 * MIB);
+    assert_non_null(block);
+    AO_free(block);
+}
+
 TEST(region_inside_the_static_heap_is_refused)
 {
     void *block = AO_malloc(64 * KIB);

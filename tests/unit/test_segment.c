@@ -7,6 +7,7 @@
 #include "rng.h"
 
 #include <string.h>
+#include <sys/mman.h>
 
 #define ALL_CHUNKS (~(uint64_t)0)
 
@@ -985,6 +986,88 @@ TEST(a_region_is_owned_to_the_chunk)
         ;
     assert_true(taken(segment_at(area)) == aoma_chunk_bits(5, 59)); /* no chunk that is not owned */
     assert_true(taken(segment_at(high)) == aoma_chunk_bits(0, 7));
+}
+
+#define LEAF_BYTES ((uintptr_t)1 << AOMA_PAGE_MAP_LEAF_SHIFT)
+
+static uintptr_t regions[AOMA_PAGE_MAP_LEAVES_STATIC + 1];
+static bool region_added;
+
+/* Mapped, each where it needs a leaf of the page map of its own. */
+static bool map_apart(size_t bytes)
+{
+    uintptr_t at = find_free_area(bytes) & ~(LEAF_BYTES - 1);
+
+    for (unsigned i = 0; i <= AOMA_PAGE_MAP_LEAVES_STATIC;) {
+        at -= LEAF_BYTES;
+        if (at < LEAF_BYTES)
+            return false;
+        regions[i] = (uintptr_t)mmap((void *)at, bytes, PROT_READ | PROT_WRITE,
+                                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+        i += regions[i] == at;
+    }
+    return true;
+}
+
+/* As long as the leaf that it may have to pay for. */
+static void add_region_of_a_leaf(void)
+{
+    uintptr_t region = regions[0];
+
+    region_added =
+        aoma_segment_add_region(region, region + aoma_source_metadata_bytes(sizeof(struct aoma_page_map_leaf)));
+}
+
+static void take_last_static_leaf(void)
+{
+    (void)aoma_segment_add_region(regions[1], regions[1] + AOMA_CHUNK_BYTES);
+}
+
+static void check_nothing_beyond_is_owned(void)
+{
+    struct aoma_segment *segment = segment_at(regions[0]);
+    unsigned chunks = (unsigned)(aoma_source_metadata_bytes(sizeof(struct aoma_page_map_leaf)) >> AOMA_CHUNK_SHIFT);
+
+    CHECK(!segment || (owned(segment) & ~aoma_chunk_bits(0, chunks)) == 0);
+    CHECK(region_added || !segment || owned(segment) == 0);
+}
+
+TEST(a_region_that_its_bookkeeping_uses_up_owns_nothing)
+{
+    aoma_segment_install_static();
+    if (!map_apart(AOMA_SEGMENT_BYTES))
+        test_skip("no room for as many areas");
+    for (unsigned i = 2; i <= AOMA_PAGE_MAP_LEAVES_STATIC; i++)
+        CHECK(aoma_segment_add_region(regions[i], regions[i] + AOMA_CHUNK_BYTES));
+    interleave(add_region_of_a_leaf, take_last_static_leaf, check_nothing_beyond_is_owned);
+}
+
+TEST(bookkeeping_is_not_added_once_more)
+{
+    aoma_segment_install_static();
+    if (!map_apart(AOMA_SEGMENT_BYTES))
+        test_skip("no room for as many areas");
+    for (unsigned i = 1; i <= AOMA_PAGE_MAP_LEAVES_STATIC; i++)
+        assert_true(aoma_segment_add_region(regions[i], regions[i] + AOMA_CHUNK_BYTES));
+    assert_true(aoma_segment_add_region(regions[0], regions[0] + AOMA_SEGMENT_BYTES));
+    assert_false(owned(segment_at(regions[0])) & 1);
+    assert_true(aoma_segment_overlaps(regions[0], regions[0] + AOMA_CHUNK_BYTES));
+}
+
+/* An own mapping may end in a segment's window: what lies before its end there is not a region's. */
+TEST(the_end_of_a_mapping_in_a_segments_window_overlaps)
+{
+    uintptr_t area = map_area(2 * AOMA_SEGMENT_BYTES);
+    uintptr_t end = area + AOMA_SEGMENT_BYTES + AOMA_SEGMENT_BYTES / 2;
+
+    aoma_segment_install_static();
+    assert_true(aoma_page_map_reserve(area, end, NULL));
+    aoma_page_map_set(area, (end - area) >> AOMA_PAGE_SHIFT << AOMA_ENTRY_SHIFT | AOMA_ENTRY_MAPPING);
+    aoma_page_map_change_interior(area, end, 0, AOMA_ENTRY_INTERIOR);
+    assert_false(aoma_segment_overlaps(end, end + AOMA_CHUNK_BYTES));
+    assert_true(aoma_segment_add_region(end, end + AOMA_CHUNK_BYTES));
+    assert_true(aoma_segment_overlaps(end - AOMA_CHUNK_BYTES, end));
+    assert_false(aoma_segment_overlaps(end + AOMA_CHUNK_BYTES, end + 2 * AOMA_CHUNK_BYTES));
 }
 
 TEST(a_regions_memory_is_never_clean_and_never_purged)

@@ -105,6 +105,18 @@ TEST(what_cannot_be_unmapped_is_purged_and_counts)
     assert_int_equal(aoma_source_mapped_bytes(), PIECE);
 }
 
+/* What is cut off to align a mapping, too. */
+TEST(what_cannot_be_cut_off_counts)
+{
+    aoma_source_enable_mmap();
+    faulty_os.unmaps_left = 0;
+    for (unsigned i = 0; aoma_source_mapped_bytes() == i * PIECE; i++) { /* until the kernel's place was not aligned */
+        assert_true(i < 4);
+        assert_non_null(aoma_source_map(PIECE, 64 * PIECE));
+    }
+    assert_true(aoma_source_mapped_bytes() >= 64 * PIECE);
+}
+
 TEST(limit_is_exact)
 {
     aoma_source_enable_mmap();
