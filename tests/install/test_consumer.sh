@@ -22,6 +22,9 @@ export PKG_CONFIG_PATH="$prefix/lib/pkgconfig"
 
 [ "$(pkg-config --variable=variant aomalloc)" = "$TEST_VARIANT" ] || fail "pkg-config --variable=variant"
 [ "$(pkg-config --modversion aomalloc)" = "$TEST_VERSION" ] || fail "pkg-config --modversion"
+case $(pkg-config --static --libs aomalloc) in
+*atomic_ops*) fail "pkg-config --static --libs: $(pkg-config --static --libs aomalloc)" ;;
+esac
 [ -n "$(pkg-config --variable=initial_heap_kib aomalloc)" ] || fail "pkg-config --variable=initial_heap_kib"
 [ "$(find "$prefix/include" -name '*.h' | wc -l)" -eq 2 ] ||
     fail "headers installed: $(find "$prefix/include" -name '*.h')"
@@ -37,8 +40,9 @@ cat >"$work/ported.c" <<'EOF'
 
 int main(void)
 {
+    AO_t count = 0; /* libatomic_ops' header declares its operations, too */
     char *text = (char *)AO_malloc(100);
-    if (!text)
+    if (!text || AO_fetch_and_add1(&count) != 0)
         return 1;
     strcpy(text, "hello");
     AO_malloc_enable_mmap();
