@@ -286,12 +286,13 @@ static void stop_at(uintptr_t address)
     end_copy();
 }
 
-/* In a section of which nothing is to be left out: again, if another process was given the processor in it. */
+/* In a section of which nothing is to be left out, and where there must be one at least: again, if another process was
+ * given the processor there. */
 static void try_breakpoint(void)
 {
     bool must_be_hit = plan->whole_sections && breakpoints->about_section[position];
 
-    for (unsigned tries = 0; tries < (must_be_hit ? TRIES_OF_SECTIONS : 1); tries++) {
+    for (unsigned tries = 0; tries < (must_be_hit || position == always ? TRIES_OF_SECTIONS : 1); tries++) {
         pid_t copy = copy_process();
         if (copy == 0)
             stop_at(breakpoints->at[position]);
