@@ -76,14 +76,14 @@ AOMA_INLINE size_t aoma_entry_mapping_bytes(uintptr_t entry)
     return entry & AOMA_ENTRY_MAPPING ? (size_t)(entry >> AOMA_ENTRY_SHIFT) << AOMA_PAGE_SHIFT : 0;
 }
 
-/* Whether the map has room for [low, high) at all. */
+/* Whether [low, high) is not empty and the map has room for it. high is 0 behind the last byte of 32 bits. */
 AOMA_INLINE bool aoma_page_map_covers(uintptr_t low, uintptr_t high)
 {
 #if UINTPTR_MAX > 0xffffffffu
-    return low < high && (high - 1) >> AOMA_ADDRESS_BITS == 0;
-#else
-    return low < high;
+    if ((high - 1) >> AOMA_ADDRESS_BITS)
+        return false;
 #endif
+    return high - 1 >= low;
 }
 
 /* Makes sure that entries of the static heap can be set: always the same addresses, before any other. */

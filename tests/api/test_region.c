@@ -162,12 +162,13 @@ TEST(region_that_wraps_around_is_refused)
 TEST(region_that_no_address_space_has_is_refused)
 {
     for (unsigned i = 0; i < 2; i++) {
-        assert_refused((void *)(UINTPTR_MAX - 8 * CHUNK_BYTES), 7 * CHUNK_BYTES + 1);
 #if UINTPTR_MAX > 0xffffffffu
+        assert_refused((void *)(UINTPTR_MAX - 8 * CHUNK_BYTES), 7 * CHUNK_BYTES + 1);
         assert_refused((void *)((uintptr_t)1 << 56), REGION_BYTES);
         assert_refused((void *)((uintptr_t)1 << 48), REGION_BYTES);
         assert_refused((void *)(((uintptr_t)1 << 47) - CHUNK_BYTES), 2 * CHUNK_BYTES);
 #endif
+        assert_refused((void *)(UINTPTR_MAX - CHUNK_BYTES / 2), CHUNK_BYTES / 2); /* rounded up it would be 0 */
         AO_malloc_enable_mmap();
     }
 }
