@@ -298,9 +298,9 @@ size_t aoma_kept_release(size_t bytes)
 
 void aoma_kept_give_way(size_t bytes)
 {
-    size_t all = count_slots();
     size_t share = aoma_kept_use_bytes() >> AOMA_KEPT_SHARE_SHIFT;
+    size_t all = bytes && aoma_kept_bytes() > share ? count_slots() : 0;
 
-    if (all > share && bytes)
+    if (all > share)
         (void)aoma_kept_release(bytes < all - share ? bytes : all - share);
 }

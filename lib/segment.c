@@ -378,13 +378,12 @@ static struct aoma_segment *segment_of_window(uintptr_t window)
     return aoma_entry_segment(aoma_page_map_get(window));
 }
 
-/* Banks are made in order and stay. */
+/* Banks are made in order and stay: where there is the last there are all. */
 static bool has_metadata(uint32_t first, uint32_t count)
 {
     uint32_t last = first + count - 1;
 
-    return last < AOMA_MAX_SEGMENTS && aoma_index_bank(first >> AOMA_BANK_SHIFT) &&
-           aoma_index_bank(last >> AOMA_BANK_SHIFT);
+    return last < AOMA_MAX_SEGMENTS && aoma_index_bank(last >> AOMA_BANK_SHIFT);
 }
 
 /*

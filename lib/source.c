@@ -77,20 +77,8 @@ static bool account(size_t bytes)
     return true;
 }
 
-static void unaccount(size_t bytes)
-{
-    size_t old = aoma_hint_get(&mapped_bytes);
-
-    while (!aoma_hint_cas(&mapped_bytes, &old, old - bytes))
-        ;
-}
-
-static size_t page_align(size_t bytes)
-{
-    return (bytes + AOMA_PAGE_BYTES - 1) & ~(AOMA_PAGE_BYTES - 1);
-}
-
-static AOMA_NOINLINE void account_anyway(size_t bytes)
+/* Whatever the limit. */
+static void account_anyway(size_t bytes)
 {
     size_t old = aoma_hint_get(&mapped_bytes);
 
@@ -98,7 +86,17 @@ static AOMA_NOINLINE void account_anyway(size_t bytes)
         ;
 }
 
-/* What is in no account, and untouched. If the kernel refuses to unmap it, it counts anyway, whatever the limit. */
+static void unaccount(size_t bytes)
+{
+    account_anyway((size_t)0 - bytes);
+}
+
+static size_t page_align(size_t bytes)
+{
+    return (bytes + AOMA_PAGE_BYTES - 1) & ~(AOMA_PAGE_BYTES - 1);
+}
+
+/* What is in no account, and untouched. If the kernel refuses to unmap it, it counts anyway. */
 static void unmap_unaccounted(char *mem, size_t bytes)
 {
     if (bytes && !aoma_os_unmap(mem, bytes))
@@ -132,14 +130,19 @@ AOMA_INLINE void *map_aligned(enum aoma_os_access access, size_t bytes, size_t a
     return mem ? trim_to_alignment(mem, bytes + align, bytes, align) : NULL;
 }
 
-void *aoma_source_map(size_t bytes, size_t align)
+AOMA_INLINE void *map_accounted(size_t bytes, size_t align)
 {
-    if (!aoma_source_mmap_enabled() || !account(bytes))
+    if (!account(bytes))
         return NULL;
     void *mem = map_aligned(AOMA_OS_USABLE, bytes, align);
     if (!mem)
         unaccount(bytes);
     return mem;
+}
+
+void *aoma_source_map(size_t bytes, size_t align)
+{
+    return aoma_source_mmap_enabled() ? map_accounted(bytes, align) : NULL;
 }
 
 void aoma_source_unmap(void *mem, size_t bytes)
@@ -200,17 +203,6 @@ bool aoma_source_move(void *mem, size_t old_bytes, void *target, size_t new_byte
     return account_resized(aoma_os_move(mem, old_bytes, target, new_bytes), old_bytes, new_bytes);
 }
 
-/* aoma_source_map without an alignment, and with less on the stack: this is part of the deepest chains. */
-static void *map_pages(size_t bytes)
-{
-    if (!account(bytes))
-        return NULL;
-    void *mem = aoma_os_map(bytes, AOMA_OS_USABLE);
-    if (!mem)
-        unaccount(bytes);
-    return mem;
-}
-
 static void *cut_from_spare(size_t bytes, struct aoma_spare *spare)
 {
     if (!spare || bytes > spare->high - spare->low)
@@ -230,7 +222,8 @@ void *aoma_source_metadata(size_t bytes, struct aoma_spare *spare)
 {
     size_t rounded = aoma_source_metadata_bytes(bytes);
 
-    return aoma_source_mmap_enabled() ? map_pages(page_align(rounded)) : cut_from_spare(rounded, spare);
+    /* Aligned to a byte, for which nothing has to be cut off: this is part of the deepest chains. */
+    return aoma_source_mmap_enabled() ? map_accounted(page_align(rounded), 1) : cut_from_spare(rounded, spare);
 }
 
 void aoma_source_metadata_return(void *mem, size_t bytes, struct aoma_spare *spare)

@@ -994,19 +994,29 @@ static uintptr_t regions[AOMA_PAGE_MAP_LEAVES_STATIC + 1];
 static bool region_added;
 
 /* Mapped, each where it needs a leaf of the page map of its own. */
-static bool map_apart(size_t bytes)
+static bool map_apart(void)
 {
-    uintptr_t at = find_free_area(bytes) & ~(LEAF_BYTES - 1);
+    uintptr_t at = find_free_area(AOMA_SEGMENT_BYTES) & ~(LEAF_BYTES - 1);
 
     for (unsigned i = 0; i <= AOMA_PAGE_MAP_LEAVES_STATIC;) {
         at -= LEAF_BYTES;
         if (at < LEAF_BYTES)
             return false;
-        regions[i] = (uintptr_t)mmap((void *)at, bytes, PROT_READ | PROT_WRITE,
+        regions[i] = (uintptr_t)mmap((void *)at, AOMA_SEGMENT_BYTES, PROT_READ | PROT_WRITE,
                                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
         i += regions[i] == at;
     }
     return true;
+}
+
+/* The first region has none of the static leaves yet, of which so many are left. */
+static void use_static_leaves_up(unsigned left)
+{
+    aoma_segment_install_static();
+    if (!map_apart())
+        test_skip("no room for as many areas");
+    for (unsigned i = 1 + left; i <= AOMA_PAGE_MAP_LEAVES_STATIC; i++)
+        CHECK(aoma_segment_add_region(regions[i], regions[i] + AOMA_CHUNK_BYTES));
 }
 
 /* As long as the leaf that it may have to pay for. */
@@ -1034,21 +1044,13 @@ static void check_nothing_beyond_is_owned(void)
 
 TEST(a_region_that_its_bookkeeping_uses_up_owns_nothing)
 {
-    aoma_segment_install_static();
-    if (!map_apart(AOMA_SEGMENT_BYTES))
-        test_skip("no room for as many areas");
-    for (unsigned i = 2; i <= AOMA_PAGE_MAP_LEAVES_STATIC; i++)
-        CHECK(aoma_segment_add_region(regions[i], regions[i] + AOMA_CHUNK_BYTES));
+    use_static_leaves_up(1);
     interleave(add_region_of_a_leaf, take_last_static_leaf, check_nothing_beyond_is_owned);
 }
 
 TEST(bookkeeping_is_not_added_once_more)
 {
-    aoma_segment_install_static();
-    if (!map_apart(AOMA_SEGMENT_BYTES))
-        test_skip("no room for as many areas");
-    for (unsigned i = 1; i <= AOMA_PAGE_MAP_LEAVES_STATIC; i++)
-        assert_true(aoma_segment_add_region(regions[i], regions[i] + AOMA_CHUNK_BYTES));
+    use_static_leaves_up(0);
     assert_true(aoma_segment_add_region(regions[0], regions[0] + AOMA_SEGMENT_BYTES));
     assert_false(owned(segment_at(regions[0])) & 1);
     assert_true(aoma_segment_overlaps(regions[0], regions[0] + AOMA_CHUNK_BYTES));
